@@ -1,0 +1,42 @@
+# make demo, make test: each sets up all that it needs.
+PYTHONS ?= 3.13 3.12
+STAMPS  := $(PYTHONS:%=.venv/%/.installed)
+FIRST   := $(firstword $(PYTHONS))
+SOURCES := $(shell find src native -type f -name '*.py' -o -type f -name '*.[ch]' -o -type f -name '*.sql' -o -type f -name '*.pyi') pyproject.toml setup.py MANIFEST.in
+PYTEST_ARGS ?=
+
+.PHONY: demo test lint native-check dev clean
+
+demo: .venv/$(FIRST)/.installed
+	.venv/$(FIRST)/bin/aftertrace demo $(DEMO_ARGS)
+
+test: $(STAMPS) lint native-check
+	@for v in $(PYTHONS); do echo "== tests on Python $$v"; .venv/$$v/bin/python -P -m pytest $(PYTEST_ARGS) || exit 1; done
+
+lint: .venv/$(FIRST)/.linters
+	.venv/$(FIRST)/bin/ruff check .
+	.venv/$(FIRST)/bin/ruff format --check .
+	.venv/$(FIRST)/bin/mypy
+	PYTHONPATH=src .venv/$(FIRST)/bin/lint-imports
+
+# The recorder's own tests under AddressSanitizer + UBSan, and under Valgrind.
+native-check: .venv/$(FIRST)/.installed
+	sh tests/native/check.sh .venv/$(FIRST)/bin/python
+
+# The package is installed as its users install it, not in place: the tests test the wheel.
+.venv/%/.installed: $(SOURCES)
+	@test -x .venv/$*/bin/python || python$* -m venv .venv/$*
+	.venv/$*/bin/python -m pip install -q --disable-pip-version-check '.[test]'
+	@touch $@
+
+.venv/%/.linters: .venv/%/.installed
+	.venv/$*/bin/python -m pip install -q --disable-pip-version-check '.[lint]'
+	@touch $@
+
+# In place, for work on it.
+dev:
+	@test -x .venv/dev/bin/python || python$(FIRST) -m venv .venv/dev
+	.venv/dev/bin/python -m pip install -q --disable-pip-version-check -e '.[test,lint]'
+
+clean:
+	rm -rf .venv build dist src/*.egg-info src/aftertrace/*.so

@@ -1,0 +1,45 @@
+/* The ring of one process: header, definitions, sub-buffers (docs/format.md). One writer at a time: the GIL's holder.
+ * Nothing here makes Python objects or raises. A ring that cannot be had leaves `at_ring.on` 0 and every call a no-op. */
+#ifndef AFTERTRACE_RING_H
+#define AFTERTRACE_RING_H
+
+#include <Python.h>
+#include "buffer.h"
+
+enum RecordKind {
+    REC_PAD, REC_SEGMENT, REC_FRAME, REC_START, REC_LINE, REC_RETURN, REC_YIELD, REC_RESUME, REC_THROW, REC_RAISE,
+    REC_RERAISE, REC_HANDLED, REC_UNWIND, REC_SPAN_START, REC_SPAN_ATTR, REC_SPAN_EVENT, REC_SPAN_LINK,
+    REC_SPAN_STATUS, REC_SPAN_NAME, REC_SPAN_END, REC_LOG, REC_KEEP, REC_GAP
+};
+
+enum Level { LEVEL_SPANS = 0, LEVEL_CALLS = 1, LEVEL_LINES = 2 };
+
+#define RECORD_MAX 8192    /* room that ring_begin() always gives: kind and length included */
+#define SUBBUFFER_SIZE 65536
+
+/* Identity of the span that is current: what a SEGMENT says. serial 0: no trace. */
+typedef struct {
+    uint64_t serial; /* unique per span object in this process, never reused */
+    uint8_t trace_id[16];
+    uint8_t span_id[8];
+    uint8_t flags; /* W3C trace flags */
+} SpanContext;
+
+/* Opens a record for the calling thread and its current context. Writes a SEGMENT first when thread or span changed, and rolls
+ * to the next sub-buffer (keyframe) when less than RECORD_MAX is left. Returns 0 when nothing can be written. */
+int ring_begin(Out *out, enum RecordKind kind);
+
+/* Closes it: fills in the length and publishes head. `out` is the one that ring_begin() filled. */
+void ring_commit(Out *out);
+
+/* Ticks since the last stamped record, and makes now the last: the `dt` of the format. Call between begin and commit. */
+uint64_t ring_dt(void);
+
+/* Counts a record that could not be written, and leaves a GAP where possible. */
+void ring_gap(uint8_t reason, const char *detail);
+
+/* The span that is current on the calling thread, copied (segment.c). Set by spans.c on attach and detach, and by events.c after reading
+ * the context variable at START, RESUME and THROW. NULL: outside any trace. */
+void segment_set(const SpanContext *context);
+
+#endif

@@ -1,0 +1,12 @@
+/* Span (Python type), ids, the context variable, logs and keep: what the boundaries and the OTel API write. */
+#ifndef AFTERTRACE_SPANS_H
+#define AFTERTRACE_SPANS_H
+
+#include "ring.h"
+
+int spans_init(PyObject *module); /* adds Span and functions to the module; 0 or -1 */
+
+/* Context of the span that the context variable holds on the calling thread; NULL: none. No references, no exceptions. */
+const SpanContext *spans_current(void);
+
+#endif

@@ -1,0 +1,128 @@
+"""The C extension's face: the recorder (ring, events, spans) and the reader of rings. Sources in native/."""
+
+from collections.abc import Mapping, Sequence
+from contextvars import Token
+from types import CodeType
+from typing import Any, final
+
+FORMAT_VERSION: int
+LEVEL_SPANS: int
+LEVEL_CALLS: int
+LEVEL_LINES: int
+
+# -- the recorder of this process (ring.c, codes.c, events.c) --------------------------------------------------------
+
+def start(
+    level: int,
+    *,
+    ring_bytes: int,
+    defs_bytes: int,
+    roots: Sequence[str],  # absolute directories (with trailing slash) whose code is user code
+    libraries: Sequence[str],  # absolute directories that are never user code (stdlib, site-packages); win over roots
+    include: Sequence[str] = (),  # fnmatch globs on paths: win over libraries
+    exclude: Sequence[str] = (),  # fnmatch globs on paths: win over all
+    keys: Sequence[str] = (),  # further names to redact, any spelling
+) -> None:
+    """Makes the ring and begins to record. OSError: no ring can be had; RuntimeError: already started, or a sub-interpreter."""
+
+def stop() -> None:
+    """Ends recording: events off, the ring stays readable. Idempotent."""
+
+def close() -> None:
+    """Marks the ring as ended in order (offset 208) and stops. For atexit."""
+
+def reopen() -> None:
+    """In a forked child (the extension has switched itself off there): a new ring, uid and pid, same settings. OSError as start()."""
+
+def ring_fd() -> int:
+    """The memfd, owned by the extension; -1 when there is none."""
+
+def process_uid() -> bytes: ...
+def set_level(level: int) -> None: ...
+def arm(code: CodeType) -> bool:
+    """Classifies one code object that existed before start() (nested ones included): True when it is user code."""
+
+def why_user(path: str) -> tuple[bool, str]:
+    """Whether a file is user code, and which rule says so (for doctor)."""
+
+def new_files() -> list[tuple[int, str]]:
+    """(file id, path) of user files met since the last call: the source thread hands these over."""
+
+def status() -> dict[str, Any]:
+    """Counters: recording, level, tool_id, frames ('fast' | 'public'), codes_armed, records, lost, activations, parked, ring_bytes ..."""
+
+def encode_value(value: object, *, depth: int = 3, items: int = 32, fields: int = 24, text: int = 256, room: int = 4096) -> bytes:
+    """One captured value, as the format writes it: for tests."""
+
+# -- spans, context, logs (spans.c) -----------------------------------------------------------------------------------
+
+@final
+class Span:
+    """A native span: writes straight into the ring, keeps only its ids. All methods never raise for bad arguments: they drop and count."""
+
+    trace_id: int
+    span_id: int
+    parent_id: int  # 0: none
+    trace_flags: int
+    trace_state: str  # W3C tracestate as received, "" if none; handed to children
+    name: str
+    ended: bool
+    def __init__(
+        self,
+        name: str,
+        kind: int = 1,  # OTLP numbers: 1 internal, 2 server, 3 client, 4 producer, 5 consumer
+        parent: Span | tuple[int, int, int, str] | None = ...,  # remote: (trace id, span id, flags, tracestate); None: new root; left out: current()
+        attributes: Mapping[str, Any] | None = None,
+        links: Sequence[tuple[int, int, Mapping[str, Any] | None]] | None = None,
+        start_time: int | None = None,  # ns since 1970
+        scope: str = "",
+    ) -> None: ...
+    def set_attribute(self, key: str, value: Any) -> None: ...
+    def set_attributes(self, attributes: Mapping[str, Any]) -> None: ...
+    def add_event(self, name: str, attributes: Mapping[str, Any] | None = None, timestamp: int | None = None) -> None: ...
+    def add_link(self, trace_id: int, span_id: int, attributes: Mapping[str, Any] | None = None) -> None: ...
+    def set_status(self, code: int, description: str = "") -> None: ...  # OTLP: 0 unset, 1 ok, 2 error
+    def update_name(self, name: str) -> None: ...
+    def record_exception(self, exception: BaseException, attributes: Mapping[str, Any] | None = None) -> None:
+        """An `exception` event with type and message read without running code; the traceback is in the recording."""
+    def end(self, end_time: int | None = None) -> None: ...
+    def is_recording(self) -> bool: ...
+    def traceparent(self) -> str: ...
+
+def current() -> Span | None: ...
+def attach(span: Span | None) -> Token[Span | None]:
+    """Makes it current in this context (contextvars), and on this thread at once."""
+
+def detach(token: Token[Span | None]) -> None:
+    """Undoes attach(); a token of another context is ignored."""
+
+def log(severity: int, logger: str, message: object, args: object, file: str, line: int, function: str, exception: object) -> None: ...
+def keep(reason: str, attributes: Mapping[str, Any] | None = None) -> None: ...
+
+# -- reading a ring (reader.c), in the agent ---------------------------------------------------------------------------
+
+@final
+class Reader:
+    """Reads another process's ring through its memfd. Trusts nothing in it: a torn or hostile ring gives less, never a crash."""
+
+    pid: int
+    process_uid: bytes
+    python_hex: int
+    level: int
+    lost_bytes: int  # overwritten before they were read, so far
+    def __init__(self, fd: int) -> None:
+        """Maps it (dup of fd kept). ValueError: not a ring, or another version."""
+    def poll(self, max_bytes: int = 4 << 20) -> list[tuple[int, bytes | None, int, bytes]]:
+        """What is new: slices (position, trace id or None, thread id, records), each one SEGMENT and what follows it. Never crosses a sub-buffer."""
+    def clocks(self) -> list[tuple[int, int, int, int, int]]:
+        """(sequence, ticks, monotonic ns, realtime ns, ticks per second) of sub-buffers met since the last call."""
+    def losses(self) -> list[tuple[int, int]]:
+        """(from, to) positions lost since the last call."""
+    def definitions(self) -> bytes:
+        """Definitions since the last call, whole ones only."""
+    def ended(self) -> bool:
+        """The process said that it ended in order."""
+    def close(self) -> None: ...
+
+def scan(records: bytes) -> list[tuple[int, int, int]]:
+    """(kind, start of body, end of body) of the records that are not calls or lines: SPAN_*, LOG, KEEP, GAP, RAISE, UNWIND, HANDLED. Stops at the first broken one."""

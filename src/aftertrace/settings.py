@@ -1,0 +1,110 @@
+"""Every setting, read from the environment (``AFTERTRACE_*``) once; command-line options override single fields."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from aftertrace.errors import UsageError
+
+type Level = Literal["spans", "calls", "lines"]
+LEVELS: tuple[Level, ...] = ("spans", "calls", "lines")
+
+
+def _runtime_dir() -> Path:
+    base = os.environ.get("XDG_RUNTIME_DIR")
+    return Path(base) / "aftertrace" if base else Path(tempfile.gettempdir()) / f"aftertrace-{os.getuid()}"
+
+
+def _data_dir() -> Path:
+    base = os.environ.get("XDG_DATA_HOME")
+    return (Path(base) if base else Path.home() / ".local" / "share") / "aftertrace"
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """One process's settings. Sizes in bytes, times in seconds, budget as a share of process CPU (0.02 = 2 %)."""
+
+    enabled: bool = True  # AFTERTRACE_ENABLED
+    service: str = ""  # AFTERTRACE_SERVICE, else OTEL_SERVICE_NAME, else derived from the command
+    level: Level = "calls"  # AFTERTRACE_LEVEL
+    budget: float = 0.02  # AFTERTRACE_BUDGET: "2%" or "0.02"
+    include: tuple[str, ...] = ()  # AFTERTRACE_INCLUDE: globs of paths or dotted modules, comma-separated
+    exclude: tuple[str, ...] = ()  # AFTERTRACE_EXCLUDE
+    root: str = ""  # AFTERTRACE_ROOT: the project's tree; default: the working directory at the start
+    ring_bytes: int = 0  # AFTERTRACE_RING_BYTES; 0: min(16 MiB, 3 % of memory.max)
+    agent_socket: Path = Path()  # AFTERTRACE_AGENT_SOCKET
+    endpoint: str = "http://127.0.0.1:4318"  # AFTERTRACE_ENDPOINT: where recordings and spans go
+    server: str = "http://127.0.0.1:7070"  # AFTERTRACE_SERVER: where questions are asked
+    agent_memory: int = 256 << 20  # AFTERTRACE_AGENT_MEMORY
+    spool_dir: Path = Path()  # AFTERTRACE_SPOOL_DIR
+    spool_bytes: int = 256 << 20  # AFTERTRACE_SPOOL_BYTES
+    store_dir: Path = Path()  # AFTERTRACE_STORE_DIR
+
+
+def _number(name: str, text: str, units: Mapping[str, int]) -> int:
+    body, factor = text.strip(), 1
+    for suffix, value in units.items():
+        if body.lower().endswith(suffix):
+            body, factor = body[: -len(suffix)], value
+            break
+    try:
+        number = int(float(body) * factor)
+    except ValueError:
+        number = -1
+    if number < 0:
+        raise UsageError("bad-setting", f"{name}={text!r} is not a size.", "Write bytes, or a number with KiB, MiB or GiB.")
+    return number
+
+
+_SIZES = {"kib": 1 << 10, "mib": 1 << 20, "gib": 1 << 30, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30}
+
+
+def parse_budget(text: str) -> float:
+    """``2%`` or ``0.02`` as a share. Raises UsageError outside 0.5 % .. 100 %."""
+    try:
+        share = float(text.rstrip("% ")) / 100 if text.strip().endswith("%") else float(text)
+    except ValueError:
+        share = 0.0
+    if not 0.005 <= share <= 1.0:
+        raise UsageError("bad-budget", f"Budget {text!r} is not between 0.5% and 100%.", "Write for example --budget 2%.")
+    return share
+
+
+def parse_level(text: str) -> Level:
+    """One of LEVELS. Raises UsageError."""
+    for level in LEVELS:
+        if text == level:
+            return level
+    raise UsageError("bad-level", f"Level {text!r} is unknown.", f"Choose one of {', '.join(LEVELS)}.")
+
+
+def _list(text: str) -> tuple[str, ...]:
+    return tuple(part.strip() for part in text.split(",") if part.strip())
+
+
+def from_environment(env: Mapping[str, str] | None = None) -> Settings:
+    """The settings that the environment gives. Raises UsageError on one that cannot be read."""
+    env = os.environ if env is None else env
+    get = env.get
+    return Settings(
+        enabled=get("AFTERTRACE_ENABLED", "1").lower() not in {"0", "false", "no", "off"},
+        service=get("AFTERTRACE_SERVICE") or get("OTEL_SERVICE_NAME") or "",
+        level=parse_level(get("AFTERTRACE_LEVEL", "calls")),
+        budget=parse_budget(get("AFTERTRACE_BUDGET", "2%")),
+        include=_list(get("AFTERTRACE_INCLUDE", "")),
+        exclude=_list(get("AFTERTRACE_EXCLUDE", "")),
+        root=get("AFTERTRACE_ROOT", ""),
+        ring_bytes=_number("AFTERTRACE_RING_BYTES", get("AFTERTRACE_RING_BYTES", "0"), _SIZES),
+        agent_socket=Path(get("AFTERTRACE_AGENT_SOCKET") or _runtime_dir() / "agent.sock"),
+        endpoint=get("AFTERTRACE_ENDPOINT", "http://127.0.0.1:4318").rstrip("/"),
+        server=get("AFTERTRACE_SERVER", "http://127.0.0.1:7070").rstrip("/"),
+        agent_memory=_number("AFTERTRACE_AGENT_MEMORY", get("AFTERTRACE_AGENT_MEMORY", "256MiB"), _SIZES),
+        spool_dir=Path(get("AFTERTRACE_SPOOL_DIR") or _data_dir() / "spool"),
+        spool_bytes=_number("AFTERTRACE_SPOOL_BYTES", get("AFTERTRACE_SPOOL_BYTES", "256MiB"), _SIZES),
+        store_dir=Path(get("AFTERTRACE_STORE_DIR") or _data_dir() / "store"),
+    )
