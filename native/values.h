@@ -27,6 +27,8 @@ static inline size_t value_share(const Out *out, size_t left)
     return share < VALUE_MIN ? VALUE_MIN : share;
 }
 
+int values_init(PyObject *module); /* adds encode_value() and fingerprint() to the module; 0 or -1 */
+
 /* Cheap fingerprint of a mutable's content (size, first and last item); 0 for what is not list, dict, set, bytearray. */
 uint32_t value_fingerprint(PyObject *o);
 

@@ -1,0 +1,360 @@
+/* Copying a value (D4): dispatch on exact type, containers with fair shares of the room, redaction by name. */
+#define Py_BUILD_CORE 1
+#include <Python.h>
+
+#include "redact.h"
+#include "values_impl.h"
+
+/* -- parts -- */
+
+static size_t ascii_prefix(char *to, size_t max, const char *text)
+{
+    size_t n = 0;
+    for (; text[n] && n < max; n++) {
+        to[n] = text[n] > 0 ? text[n] : '?';
+    }
+    return n;
+}
+
+void write_missing(Out *out, enum Reason reason, const char *type)
+{
+    char text[64];
+    size_t room = out_left(out) - 3;
+    size_t n = ascii_prefix(text, room < sizeof text ? room : sizeof text, type);
+    put_u8(out, TAG_MISSING);
+    put_u8(out, (uint8_t)reason);
+    put_str(out, text, n);
+}
+
+void write_redacted(Out *out, enum Reason reason)
+{
+    put_u8(out, TAG_REDACTED);
+    put_u8(out, (uint8_t)reason);
+}
+
+/* One of `left` values that share the room: what the others do not need, it may take. */
+void write_shared(Out *out, PyObject *o, const Caps *caps, unsigned depth, size_t left)
+{
+    uint8_t *end = out->end;
+    size_t share = out_left(out) / left;
+    out->end = out->at + (share < ITEM_MIN ? ITEM_MIN : share);
+    write_any(out, o, caps, depth);
+    out->end = end;
+}
+
+void write_under_name(Out *out, PyObject *name, PyObject *o, const Caps *caps, unsigned depth, size_t left)
+{
+    if (redact_name(name)) {
+        write_redacted(out, REDACTED_NAME);
+    } else {
+        write_shared(out, o, caps, depth, left);
+    }
+}
+
+/* -- containers -- */
+
+typedef struct {
+    uint8_t *count_at; /* where n stands */
+    unsigned width;
+    Py_ssize_t planned;
+    enum Reason reason; /* why not all of them are planned */
+} Plan;
+
+/* Writes a container's head and plans how many of its items fit; `each` is the least room of one. */
+static Plan open_container(Out *out, enum Tag tag, PyObject *o, Py_ssize_t length, const Caps *caps, unsigned depth, size_t each)
+{
+    put_u8(out, (uint8_t)tag);
+    put_varint(out, identity(o));
+    put_varint(out, (uint64_t)length);
+    Plan plan = {.count_at = out->at, .planned = length, .reason = WHOLE};
+    if (plan.planned && !depth) {
+        plan.planned = 0;
+        plan.reason = DEPTH;
+    }
+    if (plan.planned > caps->items) {
+        plan.planned = caps->items;
+        plan.reason = COLLECTION_SIZE;
+    }
+    Py_ssize_t fit = out_left(out) > 4 ? (Py_ssize_t)((out_left(out) - 4) / each) : 0;
+    if (plan.planned > fit) {
+        plan.planned = fit;
+        plan.reason = SIZE;
+    }
+    plan.width = varint_width((uint64_t)plan.planned);
+    patch_varint(plan.count_at, plan.width, (uint64_t)plan.planned);
+    out->at += plan.width;
+    put_u8(out, (uint8_t)plan.reason);
+    return plan;
+}
+
+/* Fewer came than were planned. */
+static void close_short(const Plan *plan, Py_ssize_t written, enum Reason reason)
+{
+    patch_varint(plan->count_at, plan->width, (uint64_t)written);
+    plan->count_at[plan->width] = (uint8_t)reason;
+}
+
+/* A pair like ("authorization", "Basic ...") is a header, a column, an item of a dict. */
+static int is_sensitive_pair(PyObject *const *items, Py_ssize_t length) { return length == 2 && items[0] && redact_name(items[0]); }
+
+static void write_sequence(Out *out, enum Tag tag, PyObject *o, PyObject *const *items, PyObject *names, const Caps *caps, unsigned depth)
+{
+    Py_ssize_t length = Py_SIZE(o);
+    Plan plan = open_container(out, tag, o, length, caps, depth, ITEM_MIN);
+    int pair = is_sensitive_pair(items, length);
+    for (Py_ssize_t i = 0; i < plan.planned; i++) {
+        size_t left = (size_t)(plan.planned - i);
+        if (pair && i == 1) {
+            write_redacted(out, REDACTED_NAME);
+        } else if (names) {
+            write_under_name(out, PyTuple_GET_ITEM(names, i), items[i], caps, depth - 1, left);
+        } else {
+            write_shared(out, items[i], caps, depth - 1, left);
+        }
+    }
+}
+
+static void write_set(Out *out, enum Tag tag, PyObject *o, const Caps *caps, unsigned depth)
+{
+    PySetObject *set = (PySetObject *)o;
+    Plan plan = open_container(out, tag, o, set->used, caps, depth, ITEM_MIN);
+    Py_ssize_t written = 0;
+    unsigned dead = 0;
+    for (Py_ssize_t i = 0; i <= set->mask && written < plan.planned && dead <= SCAN_MAX; i++) {
+        setentry *entry = &set->table[i];
+        if (!entry->key || entry->hash == -1) { /* unused, or the dummy of a removed one */
+            dead++;
+            continue;
+        }
+        write_shared(out, entry->key, caps, depth - 1, (size_t)(plan.planned - written));
+        written++;
+    }
+    if (written < plan.planned) {
+        close_short(&plan, written, dead > SCAN_MAX ? TIMEOUT : CONCURRENT_MODIFICATION);
+    }
+}
+
+static void write_dict(Out *out, PyObject *o, const Caps *caps, unsigned depth)
+{
+    Entries entries;
+    PyObject *key, *value;
+    entries_of_dict(&entries, o);
+    Plan plan = open_container(out, TAG_DICT, o, entries.used, caps, depth, 2 * ITEM_MIN);
+    Py_ssize_t written = 0;
+    while (written < plan.planned && entries_next(&entries, &key, &value)) {
+        size_t left = (size_t)(plan.planned - written);
+        write_shared(out, key, caps, depth - 1, 2 * left);
+        write_under_name(out, key, value, caps, depth - 1, 2 * left - 1);
+        written++;
+    }
+    if (written < plan.planned) {
+        close_short(&plan, written, entries.dead > SCAN_MAX ? TIMEOUT : CONCURRENT_MODIFICATION);
+    }
+}
+
+/* -- subclasses of built-ins: their content, as the built-in stores it -- */
+
+static PyObject *fields_name; /* "_fields" */
+
+/* The field names of a named tuple; NULL when it is none. Borrowed. */
+static PyObject *field_names(PyObject *o)
+{
+    PyObject *names = lookup(Py_TYPE(o)->tp_dict, fields_name);
+    if (!names || !PyTuple_CheckExact(names) || PyTuple_GET_SIZE(names) != Py_SIZE(o)) {
+        return NULL;
+    }
+    for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(names); i++) {
+        if (!PyUnicode_CheckExact(PyTuple_GET_ITEM(names, i))) {
+            return NULL;
+        }
+    }
+    return names;
+}
+
+static int write_container_as(Out *out, PyObject *o, PyTypeObject *layout, const Caps *caps, unsigned depth)
+{
+    if (layout == &PyDict_Type) {
+        write_dict(out, o, caps, depth);
+    } else if (layout == &PyList_Type) {
+        write_sequence(out, TAG_LIST, o, ((PyListObject *)o)->ob_item, NULL, caps, depth);
+    } else if (layout == &PyTuple_Type) {
+        write_sequence(out, TAG_TUPLE, o, ((PyTupleObject *)o)->ob_item, o->ob_type == layout ? NULL : field_names(o), caps, depth);
+    } else if (layout == &PySet_Type) {
+        write_set(out, TAG_SET, o, caps, depth);
+    } else if (layout == &PyFrozenSet_Type) {
+        write_set(out, TAG_FROZENSET, o, caps, depth);
+    } else {
+        return 0;
+    }
+    return 1;
+}
+
+/* Writes `o` as an instance of the built-in `layout`, whose structure it has; 0: not one of them. */
+static int write_as(Out *out, PyObject *o, PyTypeObject *layout, const Caps *caps, unsigned depth)
+{
+    if (layout == &PyUnicode_Type) {
+        write_text(out, o, caps);
+    } else if (layout == &PyLong_Type) {
+        write_int(out, o);
+    } else if (layout == &PyFloat_Type) {
+        write_float(out, ((PyFloatObject *)o)->ob_fval);
+    } else if (layout == &PyBytes_Type) {
+        write_bytes(out, TAG_BYTES, ((PyBytesObject *)o)->ob_sval, Py_SIZE(o), caps);
+    } else if (layout == &PyByteArray_Type) {
+        const char *start = ((PyByteArrayObject *)o)->ob_start;
+        write_bytes(out, TAG_BYTEARRAY, start ? start : "", Py_SIZE(o), caps);
+    } else if (layout == &PyComplex_Type) {
+        write_complex(out, o);
+    } else {
+        return write_container_as(out, o, layout, caps, depth) || write_temporal(out, o, layout);
+    }
+    return 1;
+}
+
+/* The nearest built-in whose content write_as() can read, on the chain of bases that gave `type` its layout; NULL: none. */
+static PyTypeObject *content_layout(PyTypeObject *type)
+{
+    for (PyTypeObject *base = type->tp_base; base && base != &PyBaseObject_Type; base = base->tp_base) {
+        if (base == &PyUnicode_Type || base == &PyLong_Type || base == &PyFloat_Type || base == &PyBytes_Type
+            || base == &PyByteArray_Type || base == &PyComplex_Type || base == &PyDict_Type || base == &PyList_Type
+            || base == &PyTuple_Type || base == &PySet_Type || base == &PyFrozenSet_Type || is_temporal_type(base)) {
+            return base;
+        }
+    }
+    return NULL;
+}
+
+static int write_subclass(Out *out, PyObject *o, const Caps *caps, unsigned depth)
+{
+    PyTypeObject *layout = content_layout(Py_TYPE(o));
+    if (!layout) {
+        return 0;
+    }
+    if (out_left(out) < 1 + 10 + 9 + ITEM_MIN) {
+        write_missing(out, SIZE, Py_TYPE(o)->tp_name);
+        return 1;
+    }
+    put_u8(out, TAG_SUBCLASS);
+    put_type(out, Py_TYPE(o), 9 + ITEM_MIN);
+    put_varint(out, identity(o));
+    write_as(out, o, layout, caps, depth);
+    return 1;
+}
+
+/* -- dispatch -- */
+
+static void write_rare(Out *out, PyObject *o, const Caps *caps, unsigned depth)
+{
+    PyTypeObject *type = Py_TYPE(o);
+    if (o == Py_Ellipsis) {
+        put_u8(out, TAG_ELLIPSIS);
+    } else if (o == Py_NotImplemented) {
+        put_u8(out, TAG_NOTIMPLEMENTED);
+    } else if (type == &PyRange_Type) {
+        write_range(out, o);
+    } else if (PyType_HasFeature(type, Py_TPFLAGS_BASE_EXC_SUBCLASS)) {
+        write_exception(out, o, caps, depth);
+    } else if (!write_named(out, o) && !write_as(out, o, type, caps, depth) && !write_opaque_scalar(out, o)
+               && !write_subclass(out, o, caps, depth)) {
+        write_object(out, o, caps, depth);
+    }
+}
+
+void write_any(Out *out, PyObject *o, const Caps *caps, unsigned depth)
+{
+    if (!o) {
+        put_u8(out, TAG_UNBOUND);
+        return;
+    }
+    PyTypeObject *type = Py_TYPE(o);
+    if (type == &PyUnicode_Type) {
+        write_text(out, o, caps);
+    } else if (type == &PyLong_Type) {
+        write_int(out, o);
+    } else if (o == Py_None) {
+        put_u8(out, TAG_NONE);
+    } else if (type == &PyDict_Type) {
+        write_dict(out, o, caps, depth);
+    } else if (type == &PyList_Type) {
+        write_sequence(out, TAG_LIST, o, ((PyListObject *)o)->ob_item, NULL, caps, depth);
+    } else if (type == &PyTuple_Type) {
+        write_sequence(out, TAG_TUPLE, o, ((PyTupleObject *)o)->ob_item, NULL, caps, depth);
+    } else if (type == &PyFloat_Type) {
+        write_float(out, ((PyFloatObject *)o)->ob_fval);
+    } else if (type == &PyBool_Type) {
+        put_u8(out, o == Py_True ? TAG_TRUE : TAG_FALSE);
+    } else {
+        write_rare(out, o, caps, depth);
+    }
+}
+
+void value_write(Out *out, PyObject *o, const Caps *caps, size_t room)
+{
+    uint8_t *end = out->end;
+    if (room < out_left(out)) {
+        out->end = out->at + room;
+    }
+    if (out_left(out) >= ITEM_MIN) {
+        write_any(out, o, caps, caps->depth < DEPTH_MAX ? caps->depth : DEPTH_MAX);
+    } else if (out_left(out) >= 3) {
+        write_missing(out, SIZE, "");
+    }
+    out->end = end;
+}
+
+void value_write_named(Out *out, PyObject *name, PyObject *o, const Caps *caps, size_t room)
+{
+    if (o && redact_name(name) && out_left(out) >= 2) {
+        write_redacted(out, REDACTED_NAME);
+    } else {
+        value_write(out, o, caps, room);
+    }
+}
+
+/* -- the module's part -- */
+
+#define ENCODE_ROOM_MAX (1 << 20)
+
+static int clamp_u16(int v) { return v < 0 ? 0 : v > UINT16_MAX ? UINT16_MAX : v; }
+
+static PyObject *encode_value(PyObject *module, PyObject *args, PyObject *kwargs)
+{
+    static char *names[] = {"", "depth", "items", "fields", "text", "room", NULL};
+    PyObject *o;
+    int depth = 3, items = 32, fields = 24, text = 256, room = 4096;
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "O|$iiiii:encode_value", names, &o, &depth, &items, &fields, &text, &room)) {
+        return NULL;
+    }
+    if (room < VALUE_MIN || room > ENCODE_ROOM_MAX) {
+        return PyErr_Format(PyExc_ValueError, "room must be between %d and %d bytes", VALUE_MIN, ENCODE_ROOM_MAX);
+    }
+    Caps caps = {(uint16_t)clamp_u16(depth), (uint16_t)clamp_u16(items), (uint16_t)clamp_u16(fields), (uint16_t)clamp_u16(text)};
+    uint8_t *buffer = PyMem_RawMalloc((size_t)room); /* exactly the room: sanitizers see a byte too many */
+    if (!buffer) {
+        return PyErr_NoMemory();
+    }
+    Out out = {buffer, buffer + room};
+    value_write(&out, o, &caps, (size_t)room);
+    PyObject *bytes = PyBytes_FromStringAndSize((char *)buffer, out.at - buffer);
+    PyMem_RawFree(buffer);
+    return bytes;
+}
+
+static PyObject *fingerprint(PyObject *module, PyObject *o) { return PyLong_FromUnsignedLong(value_fingerprint(o)); }
+
+static PyMethodDef METHODS[] = {
+    {"encode_value", (PyCFunction)(void (*)(void))encode_value, METH_VARARGS | METH_KEYWORDS, "One captured value, as the format writes it."},
+    {"fingerprint", fingerprint, METH_O, "Fingerprint of a mutable's content; 0 for what has none."},
+    {NULL, NULL, 0, NULL},
+};
+
+int values_init(PyObject *module)
+{
+    if (scalars_init() < 0 || objects_init() < 0) {
+        return -1;
+    }
+    if (!fields_name && !(fields_name = PyUnicode_InternFromString("_fields"))) {
+        return -1;
+    }
+    return PyModule_AddFunctions(module, METHODS);
+}
