@@ -24,42 +24,50 @@ int objects_init(void)
 
 /* -- names -- */
 
-/* `module.name` as `str` in at most `room` bytes, length included; the module is left out where both do not fit. */
-static void put_qualified(Out *out, PyObject *module, PyObject *name, size_t room)
+/* `module.name` in at most `max` bytes; the module is left out where both do not fit. */
+static size_t qualified(uint8_t *to, size_t max, PyObject *module, PyObject *name)
 {
-    uint8_t text[TYPE_NAME_MAX];
-    size_t max = room - 1 < TYPE_NAME_MAX ? room - 1 : TYPE_NAME_MAX;
     size_t n = 0;
     if (module && PyUnicode_CheckExact(module) && module != builtins_name
         && (size_t)PyUnicode_GET_LENGTH(module) + 1 + (size_t)PyUnicode_GET_LENGTH(name) <= max) {
-        n = utf8_prefix(text, max, module);
+        n = utf8_prefix(to, max, module);
         if (n < max) {
-            text[n++] = '.';
+            to[n++] = '.';
         }
     }
-    n += utf8_prefix(text + n, max - n, name);
-    put_str(out, (char *)text, n);
+    return n + utf8_prefix(to + n, max - n, name);
 }
 
-static void put_c_name(Out *out, const char *name, size_t room)
+static size_t c_name(uint8_t *to, size_t max, const char *name)
 {
-    uint8_t *at = out->at++;
     size_t n = 0;
-    for (; name[n] && n + 1 < room && n < TYPE_NAME_MAX; n++) {
-        put_u8(out, name[n] > 0 ? (uint8_t)name[n] : '?');
+    for (; name[n] && n < max; n++) {
+        to[n] = name[n] > 0 ? (uint8_t)name[n] : '?';
     }
-    *at = (uint8_t)n;
+    return n;
+}
+
+size_t value_type_name(char *to, size_t max, PyTypeObject *type)
+{
+    if (!PyType_HasFeature(type, Py_TPFLAGS_HEAPTYPE)) {
+        return c_name((uint8_t *)to, max, type->tp_name);
+    }
+    PyObject *name = ((PyHeapTypeObject *)type)->ht_qualname;
+    return qualified((uint8_t *)to, max, lookup(type->tp_dict, module_name), name);
+}
+
+/* Names stand behind one byte of length: TYPE_NAME_MAX < 128. `room` counts it. */
+static size_t name_room(size_t room) { return room - 1 < TYPE_NAME_MAX ? room - 1 : TYPE_NAME_MAX; }
+
+static void close_name(Out *out, size_t n)
+{
+    *out->at = (uint8_t)n;
+    out->at += n + 1;
 }
 
 void put_type(Out *out, PyTypeObject *type, size_t keep)
 {
-    size_t room = out_left(out) - keep;
-    if (!PyType_HasFeature(type, Py_TPFLAGS_HEAPTYPE)) {
-        put_c_name(out, type->tp_name, room);
-        return;
-    }
-    PyObject *name = ((PyHeapTypeObject *)type)->ht_qualname;
-    put_qualified(out, lookup(type->tp_dict, module_name), name, room);
+    close_name(out, value_type_name((char *)out->at + 1, name_room(out_left(out) - keep), type));
 }
 
 /* Dunder attributes are the machinery of classes and libraries, not the program's state. */
@@ -306,16 +314,14 @@ void write_exception(Out *out, PyObject *o, const Caps *caps, unsigned depth)
 
 /* -- what is only named -- */
 
-static void put_named(Out *out, PyObject *o, enum What what, PyObject *module, PyObject *name, const char *c_name)
+static void put_named(Out *out, PyObject *o, enum What what, PyObject *module, PyObject *name, const char *plain)
 {
     put_u8(out, TAG_NAMED);
     put_u8(out, (uint8_t)what);
     size_t room = out_left(out) - 9;
-    if (name && PyUnicode_Check(name)) {
-        put_qualified(out, module, name, room);
-    } else {
-        put_c_name(out, c_name ? c_name : "", room);
-    }
+    uint8_t *to = out->at + 1;
+    int is_str = name && PyUnicode_Check(name);
+    close_name(out, is_str ? qualified(to, name_room(room), module, name) : c_name(to, name_room(room), plain));
     put_varint(out, identity(o));
 }
 
@@ -323,7 +329,7 @@ static void write_function(Out *out, PyObject *o, enum What what, PyObject *func
 {
     if (PyFunction_Check(function)) {
         PyFunctionObject *f = (PyFunctionObject *)function;
-        put_named(out, o, what, f->func_module, f->func_qualname, NULL);
+        put_named(out, o, what, f->func_module, f->func_qualname, "");
     } else {
         put_named(out, o, what, NULL, NULL, Py_TYPE(function)->tp_name);
     }
@@ -350,7 +356,7 @@ static int write_suspended(Out *out, PyObject *o, PyTypeObject *type)
     } else {
         return 0;
     }
-    put_named(out, o, what, NULL, ((PyGenObject *)o)->gi_qualname, NULL);
+    put_named(out, o, what, NULL, ((PyGenObject *)o)->gi_qualname, "");
     return 1;
 }
 
@@ -362,7 +368,7 @@ static int write_builtin(Out *out, PyObject *o, PyTypeObject *type)
         return 1;
     }
     if (type == &PyMethodDescr_Type || type == &PyWrapperDescr_Type || type == &PyClassMethodDescr_Type) {
-        put_named(out, o, WHAT_BUILTIN, NULL, ((PyDescrObject *)o)->d_name, NULL);
+        put_named(out, o, WHAT_BUILTIN, NULL, ((PyDescrObject *)o)->d_name, "");
         return 1;
     }
     return 0;
@@ -380,7 +386,7 @@ int write_named(Out *out, PyObject *o)
     } else if (type == &PyModule_Type) {
         put_named(out, o, WHAT_MODULE, NULL, lookup(PyModule_GetDict(o), dunder_name), "?");
     } else if (type == &PyCode_Type) {
-        put_named(out, o, WHAT_CODE, NULL, ((PyCodeObject *)o)->co_qualname, NULL);
+        put_named(out, o, WHAT_CODE, NULL, ((PyCodeObject *)o)->co_qualname, "");
     } else {
         return write_suspended(out, o, type) || write_builtin(out, o, type);
     }

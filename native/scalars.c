@@ -210,6 +210,17 @@ void write_text(Out *out, PyObject *o, const Caps *caps)
     put_pystr(out, o, room);
 }
 
+void value_write_utf8(Out *out, const char *text, size_t n)
+{
+    size_t points = 0;
+    for (size_t i = 0; i < n; i++) {
+        points += ((uint8_t)text[i] & 0xc0) != 0x80;
+    }
+    put_u8(out, TAG_STR);
+    put_varint(out, points);
+    put_str(out, text, n);
+}
+
 void write_bytes(Out *out, enum Tag tag, const char *p, Py_ssize_t length, const Caps *caps)
 {
     size_t room = text_room(out, (uint64_t)length, caps);

@@ -9,4 +9,10 @@ int spans_init(PyObject *module); /* adds Span and functions to the module; 0 or
 /* Context of the span that the context variable holds on the calling thread; NULL: none. No references, no exceptions. */
 const SpanContext *spans_current(void);
 
+/* Arguments of this API that could not be used and were left out: a counter for status(). */
+uint64_t spans_refused(void);
+
+/* log() and keep() (logs.c). */
+int logs_init(PyObject *module);
+
 #endif

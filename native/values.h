@@ -27,6 +27,18 @@ static inline size_t value_share(const Out *out, size_t left)
     return share < VALUE_MIN ? VALUE_MIN : share;
 }
 
+/* UTF-8 of a str (subclasses by content), whole code points, at most `max` bytes; returns how many. */
+size_t utf8_prefix(uint8_t *to, size_t max, PyObject *str);
+
+/* A Python str (subclasses by content) as the format's `str`: whole code points, at most `max` bytes, for which there is room. */
+void put_pystr(Out *out, PyObject *str, size_t max);
+
+/* A str value from n bytes of UTF-8; room: n + 5. */
+void value_write_utf8(Out *out, const char *text, size_t n);
+
+/* A type's name as the format gives it (`orders.models.Order`, `ValueError`), UTF-8, at most `max` bytes; returns how many. */
+size_t value_type_name(char *to, size_t max, PyTypeObject *type);
+
 int values_init(PyObject *module); /* adds encode_value() and fingerprint() to the module; 0 or -1 */
 
 /* Cheap fingerprint of a mutable's content (size, first and last item); 0 for what is not list, dict, set, bytearray. */

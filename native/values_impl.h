@@ -64,11 +64,6 @@ int write_temporal(Out *out, PyObject *o, PyTypeObject *layout); /* 0: `layout` 
 int write_opaque_scalar(Out *out, PyObject *o); /* Decimal, UUID; 0: neither */
 int is_temporal_type(PyTypeObject *type);
 
-/* UTF-8 of a str (subclasses by content), whole code points only, at most `max` bytes; returns bytes written. */
-size_t utf8_prefix(uint8_t *to, size_t max, PyObject *str);
-/* `str` of the format from a Python str, at most `max` bytes of text; `left` must hold it. */
-void put_pystr(Out *out, PyObject *str, size_t max);
-
 /* dicts.c: entries of a dict (subclasses by content) in order; a split table's and an object's inline values alike. */
 typedef struct {
     PyDictKeysObject *keys;

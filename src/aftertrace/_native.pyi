@@ -1,9 +1,9 @@
 """The C extension's face: the recorder (ring, events, spans) and the reader of rings. Sources in native/."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextvars import Token
 from types import CodeType
-from typing import Any, final
+from typing import Any, Literal, final, overload
 
 FORMAT_VERSION: int
 LEVEL_SPANS: int
@@ -52,7 +52,10 @@ def status() -> dict[str, Any]:
     """Counters: recording, level, tool_id, frames ('fast' | 'public'), codes_armed, records, lost, activations, parked, ring_bytes ..."""
 
 def encode_value(value: object, *, depth: int = 3, items: int = 32, fields: int = 24, text: int = 256, room: int = 4096) -> bytes:
-    """One captured value, as the format writes it: for tests."""
+    """One captured value, as the format writes it: for tests. ValueError: room is not 80 bytes to 1 MiB."""
+
+def fingerprint(value: object, /) -> int:
+    """The cheap fingerprint by which a change in place of a list, dict, set or bytearray is noticed; 0 for anything else: for tests."""
 
 # -- spans, context, logs (spans.c) -----------------------------------------------------------------------------------
 
@@ -66,12 +69,14 @@ class Span:
     trace_flags: int
     trace_state: str  # W3C tracestate as received, "" if none; handed to children
     name: str
+    kind: int
+    parent_is_remote: bool
     ended: bool
     def __init__(
         self,
         name: str,
         kind: int = 1,  # OTLP numbers: 1 internal, 2 server, 3 client, 4 producer, 5 consumer
-        parent: Span | tuple[int, int, int, str] | None = ...,  # remote: (trace id, span id, flags, tracestate); None: new root; left out: current()
+        parent: Span | tuple[int, int, int, str] | None = ...,  # remote: (trace id, span id, flags, tracestate), trace id 0: new root with those flags; None: new root; left out: current()
         attributes: Mapping[str, Any] | None = None,
         links: Sequence[tuple[int, int, Mapping[str, Any] | None]] | None = None,
         start_time: int | None = None,  # ns since 1970
@@ -80,13 +85,36 @@ class Span:
     def set_attribute(self, key: str, value: Any) -> None: ...
     def set_attributes(self, attributes: Mapping[str, Any]) -> None: ...
     def add_event(self, name: str, attributes: Mapping[str, Any] | None = None, timestamp: int | None = None) -> None: ...
+    @overload
     def add_link(self, trace_id: int, span_id: int, attributes: Mapping[str, Any] | None = None) -> None: ...
-    def set_status(self, code: int, description: str = "") -> None: ...  # OTLP: 0 unset, 1 ok, 2 error
+    @overload
+    def add_link(self, trace_id: object, span_id: Mapping[str, Any] | None = None) -> None:
+        """OpenTelemetry's add_link(context, attributes)."""
+
+    def set_status(self, status: object, description: str | None = None) -> None:
+        """OTLP: 0 unset, 1 ok, 2 error; or OpenTelemetry's StatusCode or Status. Unset is ignored, ok is final, as OpenTelemetry wants it."""
+
     def update_name(self, name: str) -> None: ...
-    def record_exception(self, exception: BaseException, attributes: Mapping[str, Any] | None = None) -> None:
+    def record_exception(
+        self,
+        exception: BaseException,
+        attributes: Mapping[str, Any] | None = None,
+        timestamp: int | None = None,
+        escaped: bool = False,
+    ) -> None:
         """An `exception` event with type and message read without running code; the traceback is in the recording."""
+
     def end(self, end_time: int | None = None) -> None: ...
-    def is_recording(self) -> bool: ...
+    def is_recording(self) -> bool:
+        """Its start is in the ring and it has not ended."""
+
+    def get_span_context(self) -> Any:
+        """What the factory of set_span_context_factory() makes of this span; None without one, or when it raises."""
+
+    def __enter__(self) -> Span: ...
+    def __exit__(self, kind: object, exception: BaseException | None, traceback: object, /) -> Literal[False]:
+        """Records the exception and status error, if there is one, and ends the span. Does not detach()."""
+
     def traceparent(self) -> str: ...
 
 def current() -> Span | None: ...
@@ -95,6 +123,9 @@ def attach(span: Span | None) -> Token[Span | None]:
 
 def detach(token: Token[Span | None]) -> None:
     """Undoes attach(); a token of another context is ignored."""
+
+def set_span_context_factory(factory: Callable[[Span], object] | None, /) -> None:
+    """What Span.get_span_context() calls: record registers OpenTelemetry's SpanContext here, so that nothing native imports it."""
 
 def log(severity: int, logger: str, message: object, args: object, file: str, line: int, function: str, exception: object) -> None: ...
 def keep(reason: str, attributes: Mapping[str, Any] | None = None) -> None: ...
@@ -111,9 +142,10 @@ class Reader:
     level: int
     lost_bytes: int  # overwritten before they were read, so far
     def __init__(self, fd: int) -> None:
-        """Maps it (dup of fd kept). ValueError: not a ring, or another version."""
+        """Keeps a dup of fd. ValueError: not a ring, or another version; OSError: no such descriptor."""
     def poll(self, max_bytes: int = 4 << 20) -> list[tuple[int, bytes | None, int, bytes]]:
-        """What is new: slices (position, trace id or None, thread id, records), each one SEGMENT and what follows it. Never crosses a sub-buffer."""
+        """What is new: slices (position, trace id or None, thread id, records), each one SEGMENT and what follows it. Never crosses a sub-buffer.
+        A slice that goes on where the last poll ended opens with a SEGMENT made by the reader (flag 4), which is not counted in positions. ValueError: closed."""
     def clocks(self) -> list[tuple[int, int, int, int, int]]:
         """(sequence, ticks, monotonic ns, realtime ns, ticks per second) of sub-buffers met since the last call."""
     def losses(self) -> list[tuple[int, int]]:
