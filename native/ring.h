@@ -25,9 +25,52 @@ typedef struct {
     uint8_t flags; /* W3C trace flags */
 } SpanContext;
 
+/* The one ring of this process. Private to ring.c, but for `on` and `roll`, which the hot path reads. */
+typedef struct {
+    int on;                  /* 1 while records may be written */
+    uint64_t roll;           /* sub-buffers opened by this process, over all its rings: never repeats, 0 is none */
+    uint8_t *at, *end;       /* next byte, end of the current sub-buffer */
+    uint64_t last_ticks;     /* of the last stamped record */
+    uint64_t segment_thread; /* serial of the thread that the last SEGMENT named */
+    uint64_t segment_serial; /* and of its span */
+    uint64_t records, lost;
+    uint8_t *map; /* the whole of it */
+    size_t bytes;
+    uint32_t count; /* sub-buffers */
+    size_t defs_bytes;
+    int fd;
+    const char *memory; /* "memfd" or "file" */
+    uint8_t uid[16];
+} Ring;
+
+extern Ring at_ring;
+
+/* Makes a ring: `ring_bytes` of sub-buffers (two at least), `defs_bytes` of definitions. 0, or -1 with errno set. */
+int ring_open(size_t ring_bytes, size_t defs_bytes, int level);
+
+/* Unmaps it and closes its descriptor. */
+void ring_close(void);
+
+void ring_set_level(int level); /* what the header says */
+void ring_mark_ended(void);     /* offset 208 */
+
+/* In a forked child, from pthread_atfork: lets go of the parent's ring without writing a byte to it. */
+void ring_forget(void);
+
+/* Appends one definition: 0, or -1 when the region is full. */
+int ring_define(uint8_t kind, const uint8_t *body, size_t n);
+
+uint64_t ring_ticks(void); /* now */
+
 /* Opens a record for the calling thread and its current context. Writes a SEGMENT first when thread or span changed, and rolls
  * to the next sub-buffer (keyframe) when less than RECORD_MAX is left. Returns 0 when nothing can be written. */
 int ring_begin(Out *out, enum RecordKind kind);
+
+/* What a rolled sub-buffer begins with after its SEGMENT: events.c writes the FRAMEs of the running thread's live user
+ * frames with ring_keyframe_begin(), at most KEYFRAME_MAX bytes in all. */
+#define KEYFRAME_MAX (SUBBUFFER_SIZE / 2)
+void ring_set_keyframe(void (*write)(void));
+void ring_keyframe_begin(Out *out, size_t room);
 
 /* Closes it: fills in the length and publishes head. `out` is the one that ring_begin() filled. */
 void ring_commit(Out *out);

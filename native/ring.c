@@ -1,0 +1,394 @@
+/* The ring of this process: memory, sub-buffers, records, definitions. Layout: docs/format.md; why: ARCHITECTURE.md, D2. */
+#define _GNU_SOURCE
+#include "ring.h"
+#include "thread.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+#include <sys/random.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#if defined(__x86_64__)
+#include <cpuid.h>
+#include <x86intrin.h>
+#endif
+
+#define HEADER_SIZE 4096
+#define SUB_HEADER 48
+#define SUB_MAGIC 0x42535441u
+
+enum { /* offsets in the header */
+    AT_VERSION = 8, AT_HEADER = 12, AT_SUB_SIZE = 16, AT_COUNT = 20, AT_DEFS = 24, AT_PID = 28, AT_UID = 32,
+    AT_HEX = 48, AT_LEVEL = 52, AT_WALL = 56, AT_HEAD = 64, AT_TAIL = 128, AT_DEFS_HEAD = 192, AT_LOST = 200, AT_ENDED = 208
+};
+
+Ring at_ring = {.fd = -1};
+
+static struct {
+    int tsc;              /* ticks are the CPU's counter */
+    uint64_t ticks, mono; /* at the start: the base from which the rate is refined */
+    uint64_t rate;        /* ticks per second */
+} clocks;
+
+static uint64_t sequence; /* of the current sub-buffer */
+static uint8_t *record;   /* where the open record begins */
+static struct { dev_t dev; ino_t ino; } identity; /* of the descriptor: numbers are reused behind our back */
+static void (*keyframe)(void);
+
+static uint64_t nanoseconds(clockid_t clock)
+{
+    struct timespec t;
+    clock_gettime(clock, &t);
+    return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
+}
+
+uint64_t ring_ticks(void)
+{
+#if defined(__x86_64__)
+    if (clocks.tsc)
+        return __rdtsc();
+#endif
+    return nanoseconds(CLOCK_MONOTONIC);
+}
+
+/* CPUID 0x80000007, EDX bit 8: the counter runs at one rate in every power state. */
+static int tsc_is_invariant(void)
+{
+#if defined(__x86_64__)
+    unsigned a, b, c, d;
+    return __get_cpuid(0x80000007u, &a, &b, &c, &d) && (d & (1u << 8));
+#else
+    return 0;
+#endif
+}
+
+/* The rate over the time since calibrate(): the longer, the better. Below 1 ms nothing is said anew. */
+static void refine(uint64_t ticks, uint64_t mono)
+{
+    uint64_t passed = mono - clocks.mono;
+    if (clocks.tsc && passed >= 1000000u && ticks > clocks.ticks)
+        clocks.rate = (uint64_t)((double)(ticks - clocks.ticks) * 1e9 / (double)passed);
+}
+
+static void calibrate(void)
+{
+    clocks.tsc = tsc_is_invariant();
+    clocks.rate = 1000000000u;
+    clocks.mono = nanoseconds(CLOCK_MONOTONIC);
+    clocks.ticks = ring_ticks();
+    if (clocks.tsc) {
+        struct timespec pause = {0, 1000000};
+        nanosleep(&pause, NULL);
+        uint64_t mono = nanoseconds(CLOCK_MONOTONIC);
+        refine(ring_ticks(), mono);
+    }
+}
+
+static void store32(size_t at, uint32_t v) { memcpy(at_ring.map + at, &v, 4); }
+
+static void publish(size_t at, uint64_t v)
+{
+    atomic_store_explicit((_Atomic uint64_t *)(void *)(at_ring.map + at), v, memory_order_release);
+}
+
+static uint64_t defs_head(void)
+{
+    return atomic_load_explicit((_Atomic uint64_t *)(void *)(at_ring.map + AT_DEFS_HEAD), memory_order_relaxed);
+}
+
+/* Preallocated, because a sparse mapping on a full tmpfs dies of SIGBUS. */
+static int preallocate(int fd, size_t bytes)
+{
+    int failed = ftruncate(fd, (off_t)bytes) < 0 ? errno : posix_fallocate(fd, 0, (off_t)bytes);
+    if (!failed)
+        return fd;
+    close(fd);
+    errno = failed;
+    return -1;
+}
+
+static int open_memfd(size_t bytes)
+{
+    int fd = memfd_create("aftertrace", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+    if (fd < 0 || (fd = preallocate(fd, bytes)) < 0)
+        return -1;
+    fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL); /* the agent may map it without fear of SIGBUS */
+    return fd;
+}
+
+static int open_file(size_t bytes)
+{
+    char path[] = "/dev/shm/aftertrace-XXXXXX";
+    int fd = mkostemp(path, O_CLOEXEC);
+    if (fd < 0)
+        return -1;
+    unlink(path);
+    return preallocate(fd, bytes);
+}
+
+static int open_memory(size_t bytes)
+{
+    const char *wanted = getenv("AFTERTRACE_RING_MEMORY"); /* "file": for tests of the fallback */
+    int fd = -1;
+    at_ring.memory = "memfd";
+    if (!wanted || strcmp(wanted, "file") != 0)
+        fd = open_memfd(bytes);
+    if (fd < 0) {
+        at_ring.memory = "file";
+        fd = open_file(bytes);
+    }
+    return fd;
+}
+
+static int map_memory(int fd, size_t bytes)
+{
+    void *map = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+    struct stat st;
+    if (map == MAP_FAILED || fstat(fd, &st) < 0) {
+        int failed = errno;
+        if (map != MAP_FAILED)
+            munmap(map, bytes);
+        close(fd);
+        errno = failed;
+        return -1;
+    }
+    madvise(map, bytes, MADV_DONTDUMP);
+    identity.dev = st.st_dev;
+    identity.ino = st.st_ino;
+    at_ring.map = map;
+    at_ring.bytes = bytes;
+    at_ring.fd = fd;
+    return 0;
+}
+
+static void make_uid(void)
+{
+    if (getrandom(at_ring.uid, sizeof at_ring.uid, 0) != (ssize_t)sizeof at_ring.uid) {
+        uint64_t a = nanoseconds(CLOCK_REALTIME), b = ((uint64_t)getpid() << 32) ^ ring_ticks();
+        memcpy(at_ring.uid, &a, 8);
+        memcpy(at_ring.uid + 8, &b, 8);
+    }
+}
+
+static void write_header(int level)
+{
+    uint64_t wall = nanoseconds(CLOCK_REALTIME);
+    store32(AT_VERSION, 1);
+    store32(AT_HEADER, HEADER_SIZE);
+    store32(AT_SUB_SIZE, SUBBUFFER_SIZE);
+    store32(AT_COUNT, at_ring.count);
+    store32(AT_DEFS, (uint32_t)at_ring.defs_bytes);
+    store32(AT_PID, (uint32_t)getpid());
+    memcpy(at_ring.map + AT_UID, at_ring.uid, 16);
+    store32(AT_HEX, (uint32_t)PY_VERSION_HEX);
+    store32(AT_LEVEL, (uint32_t)level);
+    memcpy(at_ring.map + AT_WALL, &wall, 8);
+    memcpy(at_ring.map, "ATRING01", 8);
+}
+
+/* Position of the next byte: never wraps. */
+static uint64_t position(void) { return (sequence + 1) * SUBBUFFER_SIZE - (uint64_t)(at_ring.end - at_ring.at); }
+
+/* Makes sub-buffer `seq` the current one and writes its header. What it held is given up first: `tail`, then a fence. */
+static void enter(uint64_t seq)
+{
+    sequence = seq;
+    if (seq >= at_ring.count) {
+        publish(AT_TAIL, (seq - at_ring.count + 1) * SUBBUFFER_SIZE);
+        atomic_thread_fence(memory_order_seq_cst);
+    }
+    uint8_t *sub = at_ring.map + HEADER_SIZE + at_ring.defs_bytes + (seq % at_ring.count) * SUBBUFFER_SIZE;
+    uint64_t mono = nanoseconds(CLOCK_MONOTONIC), ticks = ring_ticks(), real = nanoseconds(CLOCK_REALTIME);
+    refine(ticks, mono);
+    Out out = {sub, sub + SUBBUFFER_SIZE};
+    put_u32(&out, SUB_MAGIC);
+    put_u32(&out, 0);
+    put_u64(&out, seq);
+    put_u64(&out, ticks);
+    put_u64(&out, mono);
+    put_u64(&out, real);
+    put_u64(&out, clocks.rate);
+    at_ring.at = sub + SUB_HEADER;
+    at_ring.end = sub + SUBBUFFER_SIZE;
+    at_ring.roll++;
+    at_ring.segment_thread = 0;
+}
+
+int ring_open(size_t ring_bytes, size_t defs_bytes, int level)
+{
+    size_t count = ring_bytes / SUBBUFFER_SIZE;
+    at_ring.count = (uint32_t)(count < 2 ? 2 : count);
+    at_ring.defs_bytes = (defs_bytes + 4095) & ~(size_t)4095;
+    size_t bytes = HEADER_SIZE + at_ring.defs_bytes + (size_t)at_ring.count * SUBBUFFER_SIZE;
+    if (ring_bytes > UINT32_MAX || defs_bytes > UINT32_MAX / 2) {
+        errno = EINVAL;
+        return -1;
+    }
+    int fd = open_memory(bytes);
+    if (fd < 0 || map_memory(fd, bytes) < 0)
+        return -1;
+    calibrate();
+    make_uid();
+    write_header(level);
+    at_ring.records = at_ring.lost = 0;
+    enter(0);
+    publish(AT_HEAD, 0); /* a reader waits for the first record: a sub-buffer never begins without its SEGMENT */
+    at_ring.on = 1;
+    return 0;
+}
+
+/* Closes the descriptor, unless the program closed it meanwhile and the number is now another's. */
+static void close_fd(void)
+{
+    struct stat st;
+    if (at_ring.fd >= 0 && fstat(at_ring.fd, &st) == 0 && st.st_dev == identity.dev && st.st_ino == identity.ino)
+        close(at_ring.fd);
+    at_ring.fd = -1;
+}
+
+void ring_close(void)
+{
+    at_ring.on = 0;
+    if (at_ring.map)
+        munmap(at_ring.map, at_ring.bytes);
+    at_ring.map = NULL;
+    close_fd();
+}
+
+void ring_forget(void) { ring_close(); }
+
+void ring_set_level(int level)
+{
+    if (at_ring.map)
+        store32(AT_LEVEL, (uint32_t)level);
+}
+
+void ring_mark_ended(void)
+{
+    if (at_ring.map)
+        atomic_store_explicit((_Atomic uint32_t *)(void *)(at_ring.map + AT_ENDED), 1, memory_order_release);
+}
+
+int ring_define(uint8_t kind, const uint8_t *body, size_t n)
+{
+    if (!at_ring.map)
+        return -1;
+    uint64_t used = defs_head();
+    if (n > at_ring.defs_bytes || used + 5 + n > at_ring.defs_bytes)
+        return -1;
+    uint8_t *at = at_ring.map + HEADER_SIZE + used;
+    Out out = {at, at + 5 + n};
+    put_u8(&out, kind);
+    put_u32(&out, (uint32_t)n);
+    put_raw(&out, body, n);
+    publish(AT_DEFS_HEAD, used + 5 + n);
+    return 0;
+}
+
+/* -- records ---------------------------------------------------------------------------------------------------- */
+
+static void close_record(Out *out)
+{
+    uint16_t n = (uint16_t)(out->at - record - 3);
+    memcpy(record + 1, &n, 2);
+    at_ring.at = out->at;
+    at_ring.records++;
+}
+
+static void open_record(Out *out, enum RecordKind kind, size_t room)
+{
+    record = at_ring.at;
+    record[0] = (uint8_t)kind;
+    out->at = record + 3;
+    out->end = record + room;
+}
+
+static void write_segment(const Thread *thread, uint8_t flags)
+{
+    Out out;
+    open_record(&out, REC_SEGMENT, 64);
+    at_ring.last_ticks = ring_ticks();
+    put_u64(&out, at_ring.last_ticks);
+    put_u8(&out, (uint8_t)(flags | (thread->context.serial != 0)));
+    put_varint(&out, thread->id);
+    if (thread->context.serial) {
+        put_raw(&out, thread->context.trace_id, 16);
+        put_raw(&out, thread->context.span_id, 8);
+    }
+    close_record(&out);
+    at_ring.segment_thread = thread->serial;
+    at_ring.segment_serial = thread->context.serial;
+}
+
+/* SEGMENT and keyframe of a sub-buffer that has just been entered. Not published by themselves: the record that made it necessary does. */
+static void begin_subbuffer(const Thread *thread)
+{
+    write_segment(thread, 2);
+    if (keyframe)
+        keyframe();
+}
+
+static void roll(const Thread *thread)
+{
+    memset(at_ring.at, 0, (size_t)(at_ring.end - at_ring.at));
+    enter(sequence + 1);
+    begin_subbuffer(thread);
+}
+
+void ring_set_keyframe(void (*write)(void)) { keyframe = write; }
+
+void ring_keyframe_begin(Out *out, size_t room) { open_record(out, REC_FRAME, room); }
+
+int ring_begin(Out *out, enum RecordKind kind)
+{
+    const Thread *thread;
+    if (!at_ring.on || !(thread = thread_self()))
+        return 0;
+    if (at_ring.at + RECORD_MAX + 64 > at_ring.end)
+        roll(thread);
+    else if (at_ring.segment_thread != thread->serial || at_ring.segment_serial != thread->context.serial) {
+        if (at_ring.segment_thread == 0)
+            begin_subbuffer(thread);
+        else
+            write_segment(thread, 0);
+    }
+    open_record(out, kind, RECORD_MAX);
+    return 1;
+}
+
+void ring_commit(Out *out)
+{
+    close_record(out);
+    publish(AT_HEAD, position());
+}
+
+uint64_t ring_dt(void)
+{
+    uint64_t now = ring_ticks(), last = at_ring.last_ticks;
+    if (now <= last) /* another core's counter may be a few ticks behind */
+        return 0;
+    at_ring.last_ticks = now;
+    return now - last;
+}
+
+void ring_gap(uint8_t reason, const char *detail)
+{
+    Out out;
+    at_ring.lost++;
+    if (!at_ring.map)
+        return;
+    publish(AT_LOST, at_ring.lost);
+    if (!ring_begin(&out, REC_GAP))
+        return;
+    size_t n = strlen(detail);
+    put_varint(&out, ring_dt());
+    put_u8(&out, reason);
+    put_varint(&out, 1);
+    put_str(&out, detail, n < 512 ? n : 512);
+    ring_commit(&out);
+}
