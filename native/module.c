@@ -9,9 +9,6 @@
 
 int values_init(PyObject *module); /* encode_value */
 int reader_init(PyObject *module); /* Reader, scan */
-#pragma weak values_init
-#pragma weak reader_init
-#pragma weak spans_init
 
 static struct {
     int started;
@@ -47,9 +44,9 @@ static PyObject *start(PyObject *module, PyObject *args, PyObject *kwargs)
     static char *names[] = {"level", "ring_bytes", "defs_bytes", "roots", "libraries", "include", "exclude", "keys", NULL};
     static int hooked;
     int level;
-    Py_ssize_t ring_bytes, defs_bytes;
-    PyObject *roots, *libraries, *include = NULL, *exclude = NULL, *keys = NULL;
-    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "i$nnOOOOO:start", names, &level, &ring_bytes, &defs_bytes, &roots,
+    Py_ssize_t ring_bytes = 0, defs_bytes = 0;
+    PyObject *roots = NULL, *libraries = NULL, *include = NULL, *exclude = NULL, *keys = NULL;
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "i|$nnOOOOO:start", names, &level, &ring_bytes, &defs_bytes, &roots,
                                      &libraries, &include, &exclude, &keys))
         return NULL;
     if (settings.started) {
@@ -110,11 +107,7 @@ static int populate(PyObject *module)
     if (PyModule_AddIntConstant(module, "FORMAT_VERSION", 1) < 0 || PyModule_AddIntConstant(module, "LEVEL_SPANS", LEVEL_SPANS) < 0 ||
         PyModule_AddIntConstant(module, "LEVEL_CALLS", LEVEL_CALLS) < 0 || PyModule_AddIntConstant(module, "LEVEL_LINES", LEVEL_LINES) < 0)
         return -1;
-    if (values_init && values_init(module) < 0)
-        return -1;
-    if (reader_init && reader_init(module) < 0)
-        return -1;
-    return spans_init ? spans_init(module) : 0;
+    return values_init(module) < 0 || reader_init(module) < 0 || spans_init(module) < 0 ? -1 : 0;
 }
 
 static PyModuleDef_Slot slots[] = {
