@@ -51,7 +51,9 @@ def new_files() -> list[tuple[int, str]]:
 def status() -> dict[str, Any]:
     """Counters: recording, level, tool_id, frames ('fast' | 'public'), codes_armed, records, lost, activations, parked, ring_bytes ..."""
 
-def encode_value(value: object, *, depth: int = 3, items: int = 32, fields: int = 24, text: int = 256, room: int = 4096) -> bytes:
+def encode_value(
+    value: object, *, depth: int = 3, items: int = 32, fields: int = 24, text: int = 256, room: int = 4096
+) -> bytes:
     """One captured value, as the format writes it: for tests. ValueError: room is not 80 bytes to 1 MiB."""
 
 def fingerprint(value: object, /) -> int:
@@ -76,7 +78,9 @@ class Span:
         self,
         name: str,
         kind: int = 1,  # OTLP numbers: 1 internal, 2 server, 3 client, 4 producer, 5 consumer
-        parent: Span | tuple[int, int, int, str] | None = ...,  # remote: (trace id, span id, flags, tracestate), trace id 0: new root with those flags; None: new root; left out: current()
+        parent: Span
+        | tuple[int, int, int, str]
+        | None = ...,  # remote: (trace id, span id, flags, tracestate), trace id 0: new root with those flags; None: new root; left out: current()
         attributes: Mapping[str, Any] | None = None,
         links: Sequence[tuple[int, int, Mapping[str, Any] | None]] | None = None,
         start_time: int | None = None,  # ns since 1970
@@ -84,7 +88,9 @@ class Span:
     ) -> None: ...
     def set_attribute(self, key: str, value: Any) -> None: ...
     def set_attributes(self, attributes: Mapping[str, Any]) -> None: ...
-    def add_event(self, name: str, attributes: Mapping[str, Any] | None = None, timestamp: int | None = None) -> None: ...
+    def add_event(
+        self, name: str, attributes: Mapping[str, Any] | None = None, timestamp: int | None = None
+    ) -> None: ...
     @overload
     def add_link(self, trace_id: int, span_id: int, attributes: Mapping[str, Any] | None = None) -> None: ...
     @overload
@@ -127,7 +133,9 @@ def detach(token: Token[Span | None]) -> None:
 def set_span_context_factory(factory: Callable[[Span], object] | None, /) -> None:
     """What Span.get_span_context() calls: record registers OpenTelemetry's SpanContext here, so that nothing native imports it."""
 
-def log(severity: int, logger: str, message: object, args: object, file: str, line: int, function: str, exception: object) -> None: ...
+def log(
+    severity: int, logger: str, message: object, args: object, file: str, line: int, function: str, exception: object
+) -> None: ...
 def keep(reason: str, attributes: Mapping[str, Any] | None = None) -> None: ...
 
 # -- reading a ring (reader.c), in the agent ---------------------------------------------------------------------------

@@ -57,7 +57,9 @@ def _number(name: str, text: str, units: Mapping[str, int]) -> int:
     except ValueError:
         number = -1
     if number < 0:
-        raise UsageError("bad-setting", f"{name}={text!r} is not a size.", "Write bytes, or a number with KiB, MiB or GiB.")
+        raise UsageError(
+            "bad-setting", f"{name}={text!r} is not a size.", "Write bytes, or a number with KiB, MiB or GiB."
+        )
     return number
 
 
@@ -71,7 +73,9 @@ def parse_budget(text: str) -> float:
     except ValueError:
         share = 0.0
     if not 0.005 <= share <= 1.0:
-        raise UsageError("bad-budget", f"Budget {text!r} is not between 0.5% and 100%.", "Write for example --budget 2%.")
+        raise UsageError(
+            "bad-budget", f"Budget {text!r} is not between 0.5% and 100%.", "Write for example --budget 2%."
+        )
     return share
 
 

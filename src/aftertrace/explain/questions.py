@@ -1,0 +1,18 @@
+"""The registry of questions: the command line, the HTTP API and whatever comes later ask these, and only these."""
+
+from __future__ import annotations
+
+from aftertrace.errors import NotFound
+from aftertrace.explain import ls
+from aftertrace.explain.question import Answer, Parameter, Question, Sources
+
+__all__ = ["QUESTIONS", "Answer", "Parameter", "Question", "Sources", "find"]
+
+QUESTIONS: dict[str, Question] = {question.name: question for question in (ls.QUESTION,)}
+
+
+def find(name: str) -> Question:
+    """A question by name. NotFound."""
+    if name not in QUESTIONS:
+        raise NotFound("unknown-question", f"There is no question {name!r}.", f"Questions: {', '.join(QUESTIONS)}.")
+    return QUESTIONS[name]
