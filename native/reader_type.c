@@ -1,4 +1,5 @@
 /* Reader and scan(): the ring's reader as Python sees it, in the agent. */
+#define PY_SSIZE_T_CLEAN 1
 #include <Python.h>
 
 #include "reader.h"
