@@ -241,7 +241,7 @@ static void read_subbuffer_header(RingReader *r, Step *step)
 
 static int read_segment(const uint8_t *body, size_t length, Segment *segment)
 {
-    if (length < 10) {
+    if (length < 10 || (body[8] & CONTINUED)) { /* only a reader may claim that */
         return 0;
     }
     segment->ticks = u64_at(body);

@@ -56,6 +56,9 @@ def encode_value(
 ) -> bytes:
     """One captured value, as the format writes it: for tests. ValueError: room is not 80 bytes to 1 MiB."""
 
+def time_value(value: object, rounds: int, /) -> float:
+    """ns that copying a value takes, on average over some rounds: for benchmarks."""
+
 def fingerprint(value: object, /) -> int:
     """The cheap fingerprint by which a change in place of a list, dict, set or bytearray is noticed; 0 for anything else: for tests."""
 

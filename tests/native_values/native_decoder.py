@@ -102,11 +102,23 @@ class Bytes:
 
     def _11(self, tag: int) -> V:
         identity, size, n, reason = self.varint(), self.varint(), self.varint(), self.u8()
-        return V("DICT", size=size, reason=reason, identity=identity, entries=[(self.value(), self.value()) for _ in range(n)])
+        return V(
+            "DICT",
+            size=size,
+            reason=reason,
+            identity=identity,
+            entries=[(self.value(), self.value()) for _ in range(n)],
+        )
 
     def _12(self, tag: int) -> V:
         type_, identity, n, reason = self.str(), self.varint(), self.varint(), self.u8()
-        return V("OBJECT", type=type_, identity=identity, reason=reason, attributes={self.str(): self.value() for _ in range(n)})
+        return V(
+            "OBJECT",
+            type=type_,
+            identity=identity,
+            reason=reason,
+            attributes={self.str(): self.value() for _ in range(n)},
+        )
 
     def _13(self, tag: int) -> V:
         return V("SUBCLASS", type=self.str(), identity=self.varint(), items=[self.value()])
@@ -144,7 +156,18 @@ def decode(data: bytes) -> V:
 
 # -- records ----------------------------------------------------------------------------------------------------------
 
-NAMES = {1: "SEGMENT", 13: "START", 14: "ATTR", 15: "EVENT", 16: "LINK", 17: "STATUS", 18: "NAME", 19: "END", 20: "LOG", 21: "KEEP"}
+NAMES = {
+    1: "SEGMENT",
+    13: "START",
+    14: "ATTR",
+    15: "EVENT",
+    16: "LINK",
+    17: "STATUS",
+    18: "NAME",
+    19: "END",
+    20: "LOG",
+    21: "KEEP",
+}
 
 
 def split(records: bytes) -> list[tuple[int, bytes]]:
@@ -166,8 +189,21 @@ def record(kind: int, body: bytes) -> dict[str, Any]:
             if r["flags"] & 1:
                 r |= {"trace": b.raw(16).hex(), "span": b.raw(8).hex()}
         case "START":
-            r |= {"dt": b.varint(), "span": b.raw(8).hex(), "trace": b.raw(16).hex(), "parent": b.raw(8).hex(), "kind": b.u8()}
-            r |= {"flags": b.u8(), "remote": b.u8(), "start": b.varint(), "name": b.str(), "scope": b.str(), "attrs": b.attrs()}
+            r |= {
+                "dt": b.varint(),
+                "span": b.raw(8).hex(),
+                "trace": b.raw(16).hex(),
+                "parent": b.raw(8).hex(),
+                "kind": b.u8(),
+            }
+            r |= {
+                "flags": b.u8(),
+                "remote": b.u8(),
+                "start": b.varint(),
+                "name": b.str(),
+                "scope": b.str(),
+                "attrs": b.attrs(),
+            }
             assert b.varint() == 0
         case "ATTR":
             r |= {"span": b.raw(8).hex(), "attrs": b.attrs()}

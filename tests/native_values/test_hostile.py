@@ -51,7 +51,14 @@ def hostile(name: str, bases: tuple[type, ...], meta: type = type) -> Any:
 
 
 def make(kind: type) -> Any:
-    content: tuple[Any, ...] = {list: ([1, 2],), dict: ({"a": 1},), str: ("text",), bytes: (b"b",), int: (5,), float: (2.5,)}.get(kind, ())
+    content: tuple[Any, ...] = {
+        list: ([1, 2],),
+        dict: ({"a": 1},),
+        str: ("text",),
+        bytes: (b"b",),
+        int: (5,),
+        float: (2.5,),
+    }.get(kind, ())
     built = hostile(f"Hostile{kind.__name__}", (kind,))
     return kind.__new__(built, *content) if kind not in {list, dict, set, bytearray} else build(kind, built, content)
 
@@ -62,7 +69,23 @@ def build(kind: type, built: type, content: tuple[Any, ...]) -> Any:
     return value
 
 
-KINDS = [object, list, dict, str, bytes, int, float, complex, tuple, set, frozenset, bytearray, Exception, KeyError, OSError]
+KINDS = [
+    object,
+    list,
+    dict,
+    str,
+    bytes,
+    int,
+    float,
+    complex,
+    tuple,
+    set,
+    frozenset,
+    bytearray,
+    Exception,
+    KeyError,
+    OSError,
+]
 
 
 @pytest.fixture(autouse=True)
@@ -172,7 +195,17 @@ def test_reference_counts_are_unchanged() -> None:
     thing = Thing()
     thing.slot = object()
     thing.free = object()
-    parts: list[Any] = [thing, thing.slot, thing.free, Thing, 10**40, "text" * 10, [1, {}], {"k": object()}, ValueError(object())]
+    parts: list[Any] = [
+        thing,
+        thing.slot,
+        thing.free,
+        Thing,
+        10**40,
+        "text" * 10,
+        [1, {}],
+        {"k": object()},
+        ValueError(object()),
+    ]
     holder = {"parts": parts, "thing": thing}
     before = [sys.getrefcount(part) for part in parts]
     for _ in range(1000):

@@ -182,15 +182,27 @@ HEADER_NUMBERS = [64, 128, 192, 208, 28, 52]
 
 @settings(max_examples=300, deadline=None)
 @given(st.data())
-def test_a_corrupted_ring_gives_less_and_never_crashes(ring: Path, tmp_path_factory: pytest.TempPathFactory, data: st.DataObject) -> None:
+def test_a_corrupted_ring_gives_less_and_never_crashes(
+    ring: Path, tmp_path_factory: pytest.TempPathFactory, data: st.DataObject
+) -> None:
     content = bytearray(ring.read_bytes())
     body = 4096 + 65536
     for _ in range(data.draw(st.integers(1, 12))):
         if data.draw(st.integers(0, 3)) == 0:
             at, new = data.draw(st.sampled_from(HEADER_NUMBERS)), data.draw(st.binary(min_size=8, max_size=8))
         else:
-            at = body + data.draw(st.one_of(st.integers(0, len(content) - body - 64), st.integers(0, 200), st.integers(0, 200).map(lambda n: n + SUBBUFFER)))
-            new = data.draw(st.one_of(st.binary(min_size=1, max_size=64), st.sampled_from([b"\0" * 48, b"\x01\x00\x00", b"\xff" * 30])))
+            at = body + data.draw(
+                st.one_of(
+                    st.integers(0, len(content) - body - 64),
+                    st.integers(0, 200),
+                    st.integers(0, 200).map(lambda n: n + SUBBUFFER),
+                )
+            )
+            new = data.draw(
+                st.one_of(
+                    st.binary(min_size=1, max_size=64), st.sampled_from([b"\0" * 48, b"\x01\x00\x00", b"\xff" * 30])
+                )
+            )
         content[at : at + len(new)] = new
     path = tmp_path_factory.getbasetemp() / "corrupted"
     path.write_bytes(content)

@@ -187,11 +187,23 @@ def test_a_span_s_life_in_the_ring(tmp_path: Path) -> None:
     )
     kinds = [r["record"] for r in records if r["record"] != "SEGMENT"]
     assert kinds == ["START", "LINK", "START", "ATTR", "ATTR", "EVENT", "LINK", "NAME", "EVENT", "STATUS", "END", "END"]
-    root, root_link, child, attr, attrs, event, link, name, exception, status, end, _ = (r for r in records if r["record"] != "SEGMENT")
-    assert (root["trace"], root["parent"], root["kind"], root["flags"], root["remote"]) == (f"{0xABC:032x}", f"{0xDEF:016x}", 2, 1, 1)
+    root, root_link, child, attr, attrs, event, link, name, exception, status, end, _ = (
+        r for r in records if r["record"] != "SEGMENT"
+    )
+    assert (root["trace"], root["parent"], root["kind"], root["flags"], root["remote"]) == (
+        f"{0xABC:032x}",
+        f"{0xDEF:016x}",
+        2,
+        1,
+        1,
+    )
     assert (root["start"], root["name"], root["scope"], root["in"]) == (5, "GET /", "scope", None)
     assert plain(root["attrs"]) == {"http.method": "GET", "n": 1, "ok": True, "f": 1.5, "l": ["a", "b"]}
-    assert (root_link["trace"], root_link["other"], plain(root_link["attrs"])) == (f"{1:032x}", f"{2:016x}", {"why": "x"})
+    assert (root_link["trace"], root_link["other"], plain(root_link["attrs"])) == (
+        f"{1:032x}",
+        f"{2:016x}",
+        {"why": "x"},
+    )
     assert (child["parent"], child["remote"], child["in"]) == (root["span"], 0, root["trace"])
     assert plain(attr["attrs"]) | plain(attrs["attrs"]) == {"rows": 3, "a": 1, "b": 2}
     assert (event["name"], event["time"], plain(event["attrs"])) == ("hit", 77, {"key": "k"})
@@ -243,7 +255,12 @@ def test_status_follows_open_telemetry(tmp_path: Path) -> None:
         """,
         tmp_path,
     )
-    assert [(r["code"], r["text"]) for r in records if r["record"] == "STATUS"] == [(2, "a"), (2, "b"), (2, "c"), (1, "")]
+    assert [(r["code"], r["text"]) for r in records if r["record"] == "STATUS"] == [
+        (2, "a"),
+        (2, "b"),
+        (2, "c"),
+        (1, ""),
+    ]
 
 
 def test_log_and_keep(tmp_path: Path) -> None:
@@ -261,7 +278,13 @@ def test_log_and_keep(tmp_path: Path) -> None:
         )
         if r["record"] in {"LOG", "KEEP"}
     )
-    assert (log["severity"], log["logger"], log["file"], log["line"], log["function"]) == (17, "app.orders", "orders.py", 42, "place")
+    assert (log["severity"], log["logger"], log["file"], log["line"], log["function"]) == (
+        17,
+        "app.orders",
+        "orders.py",
+        42,
+        "place",
+    )
     assert log["message"].value == "failed %s"
     assert [item.tag for item in log["args"].items] == ["OBJECT", "INT"]
     assert log["exception"].type == "ValueError"
@@ -323,13 +346,39 @@ class Angry:
         raise RuntimeError
 
 
-NONSENSE: list[Any] = [None, 0, -1, 2**200, "", "é\ud800", b"", 1.5, (), [1], {1: 2}, {"a": Angry()}, object(), Angry(), (1, 2), (1, 2, 3, 4), Span]
+NONSENSE: list[Any] = [
+    None,
+    0,
+    -1,
+    2**200,
+    "",
+    "é\ud800",
+    b"",
+    1.5,
+    (),
+    [1],
+    {1: 2},
+    {"a": Angry()},
+    object(),
+    Angry(),
+    (1, 2),
+    (1, 2, 3, 4),
+    Span,
+]
 
 
 @pytest.mark.parametrize("index", range(len(NONSENSE)))
 def test_nothing_raises(index: int) -> None:
     bad = NONSENSE[index]
-    spans = [Span(bad), Span(), Span("s", bad), Span("s", 1, bad), Span("s", 1, None, bad), Span("s", links=bad), Span("s", links=[bad])]  # type: ignore[call-arg]
+    spans = [
+        Span(bad),
+        Span(),
+        Span("s", bad),
+        Span("s", 1, bad),
+        Span("s", 1, None, bad),
+        Span("s", links=bad),
+        Span("s", links=[bad]),
+    ]  # type: ignore[call-arg]
     spans += [Span("s", links=[(bad, bad, bad)]), Span("s", start_time=bad), Span("s", scope=bad), Span("s", wrong=bad)]  # type: ignore[call-arg]
     spans += [Span("s", 1, (bad, bad, bad, bad)), Span(*[bad] * 9)]
     span = spans[-1]

@@ -35,7 +35,9 @@ scalars = st.one_of(
     st.just(...),
     st.just(NotImplemented),
 )
-hashables = st.one_of(st.none(), st.booleans(), st.integers(), text, st.binary(max_size=20), st.tuples(st.integers(), text))
+hashables = st.one_of(
+    st.none(), st.booleans(), st.integers(), text, st.binary(max_size=20), st.tuples(st.integers(), text)
+)
 values = st.recursive(
     scalars,
     lambda inner: st.one_of(
@@ -103,7 +105,11 @@ def test_with_enough_room_nothing_is_missing(value: Any) -> None:
     seen = decode(_native.encode_value(value, depth=32, items=1000, text=65535, room=1 << 20))
 
     def whole(v: V) -> bool:
-        return v.tag != "MISSING" and (v.reason in {0, 5} or v.tag == "INT") and all(map(whole, v.items + [x for e in v.entries for x in e]))
+        return (
+            v.tag != "MISSING"
+            and (v.reason in {0, 5} or v.tag == "INT")
+            and all(map(whole, v.items + [x for e in v.entries for x in e]))
+        )
 
     assert whole(seen)
 
@@ -114,7 +120,9 @@ def test_integers_to_512_bits_are_whole(number: int) -> None:
     assert decode(_native.encode_value(number)).value == number
 
 
-@pytest.mark.parametrize("number", [0, 2**30, 2**60 - 1, 2**60, 2**63 - 1, 2**63, -(2**63), -(2**63) - 1, 2**64, 2**512, -(2**9000)])
+@pytest.mark.parametrize(
+    "number", [0, 2**30, 2**60 - 1, 2**60, 2**63 - 1, 2**63, -(2**63), -(2**63) - 1, 2**64, 2**512, -(2**9000)]
+)
 def test_integers_at_the_edges(number: int) -> None:
     seen = decode(_native.encode_value(number))
     if number.bit_length() <= 512:
@@ -123,7 +131,9 @@ def test_integers_at_the_edges(number: int) -> None:
         assert (seen.value, seen.size) == (None, number.bit_length())
 
 
-@pytest.mark.parametrize("string", ["", "a" * 5000, "é" * 5000, "漢字" * 900, "🙂" * 900, "\ud800", "a\udfffb", "\x00", "\xff\u0100"])
+@pytest.mark.parametrize(
+    "string", ["", "a" * 5000, "é" * 5000, "漢字" * 900, "🙂" * 900, "\ud800", "a\udfffb", "\x00", "\xff\u0100"]
+)
 @pytest.mark.parametrize("cap", [0, 1, 2, 3, 127, 128, 129, 300, 20000])
 def test_text_is_cut_between_code_points(string: str, cap: int) -> None:
     seen = decode(_native.encode_value(string, text=cap, room=30000))
@@ -332,9 +342,16 @@ def test_uuid() -> None:
 
 
 @settings(max_examples=200, deadline=None)
-@given(st.datetimes(timezones=st.one_of(st.none(), st.timedeltas(dt.timedelta(hours=-23), dt.timedelta(hours=23)).map(
-    lambda d: dt.timezone(dt.timedelta(seconds=int(d.total_seconds())))
-))))
+@given(
+    st.datetimes(
+        timezones=st.one_of(
+            st.none(),
+            st.timedeltas(dt.timedelta(hours=-23), dt.timedelta(hours=23)).map(
+                lambda d: dt.timezone(dt.timedelta(seconds=int(d.total_seconds())))
+            ),
+        )
+    )
+)
 def test_datetimes_are_iso(moment: dt.datetime) -> None:
     assert decode(_native.encode_value(moment)).value == moment.isoformat()
     assert decode(_native.encode_value(moment.date())).value == moment.date().isoformat()
