@@ -23,7 +23,8 @@ def start(
     exclude: Sequence[str] = (),  # fnmatch globs on paths: win over all
     keys: Sequence[str] = (),  # further names to redact, any spelling
 ) -> None:
-    """Makes the ring and begins to record. OSError: no ring can be had; RuntimeError: already started, or a sub-interpreter."""
+    """Makes the ring and begins to record. OSError: no ring can be had; RuntimeError: already started, or a
+    sub-interpreter."""
 
 def stop() -> None:
     """Ends recording: events off, the ring stays readable. Idempotent."""
@@ -32,7 +33,8 @@ def close() -> None:
     """Marks the ring as ended in order (offset 208) and stops. For atexit."""
 
 def reopen() -> None:
-    """In a forked child (the extension has switched itself off there): a new ring, uid and pid, same settings. OSError as start()."""
+    """In a forked child (the extension has switched itself off there): a new ring, uid and pid, same settings.
+    OSError as start()."""
 
 def ring_fd() -> int:
     """The memfd, owned by the extension; -1 when there is none."""
@@ -49,7 +51,8 @@ def new_files() -> list[tuple[int, str]]:
     """(file id, path) of user files met since the last call: the source thread hands these over."""
 
 def status() -> dict[str, Any]:
-    """Counters: recording, level, tool_id, frames ('fast' | 'public'), codes_armed, records, lost, activations, parked, ring_bytes ..."""
+    """Counters: recording, level, tool_id, frames ('fast' | 'public'), codes_armed, records, lost, activations,
+    parked, ring_bytes ..."""
 
 def encode_value(
     value: object, *, depth: int = 3, items: int = 32, fields: int = 24, text: int = 256, room: int = 4096
@@ -60,13 +63,18 @@ def time_value(value: object, rounds: int, /) -> float:
     """ns that copying a value takes, on average over some rounds: for benchmarks."""
 
 def fingerprint(value: object, /) -> int:
-    """The cheap fingerprint by which a change in place of a list, dict, set or bytearray is noticed; 0 for anything else: for tests."""
+    """The cheap fingerprint by which a change in place of a list, dict, set or bytearray is noticed; 0 for anything
+    else: for tests."""
 
 # -- spans, context, logs (spans.c) -----------------------------------------------------------------------------------
 
 @final
 class Span:
-    """A native span: writes straight into the ring, keeps only its ids. All methods never raise for bad arguments: they drop and count."""
+    """A native span: writes straight into the ring, keeps only its ids. All methods never raise for bad arguments:
+    they drop and count.
+
+    Parent: left out: current(); None: a new root; remote: (trace id, span id, flags, tracestate); with trace id 0 a new
+    root with those flags."""
 
     trace_id: int
     span_id: int
@@ -81,9 +89,7 @@ class Span:
         self,
         name: str,
         kind: int = 1,  # OTLP numbers: 1 internal, 2 server, 3 client, 4 producer, 5 consumer
-        parent: Span
-        | tuple[int, int, int, str]
-        | None = ...,  # remote: (trace id, span id, flags, tracestate), trace id 0: new root with those flags; None: new root; left out: current()
+        parent: Span | tuple[int, int, int, str] | None = ...,
         attributes: Mapping[str, Any] | None = None,
         links: Sequence[tuple[int, int, Mapping[str, Any] | None]] | None = None,
         start_time: int | None = None,  # ns since 1970
@@ -101,7 +107,8 @@ class Span:
         """OpenTelemetry's add_link(context, attributes)."""
 
     def set_status(self, status: object, description: str | None = None) -> None:
-        """OTLP: 0 unset, 1 ok, 2 error; or OpenTelemetry's StatusCode or Status. Unset is ignored, ok is final, as OpenTelemetry wants it."""
+        """OTLP: 0 unset, 1 ok, 2 error; or OpenTelemetry's StatusCode or Status. Unset is ignored, ok is final, as
+        OpenTelemetry wants it."""
 
     def update_name(self, name: str) -> None: ...
     def record_exception(
@@ -134,7 +141,8 @@ def detach(token: Token[Span | None]) -> None:
     """Undoes attach(); a token of another context is ignored."""
 
 def set_span_context_factory(factory: Callable[[Span], object] | None, /) -> None:
-    """What Span.get_span_context() calls: record registers OpenTelemetry's SpanContext here, so that nothing native imports it."""
+    """What Span.get_span_context() calls: record registers OpenTelemetry's SpanContext here, so that nothing native
+    imports it."""
 
 def log(
     severity: int, logger: str, message: object, args: object, file: str, line: int, function: str, exception: object
@@ -145,7 +153,8 @@ def keep(reason: str, attributes: Mapping[str, Any] | None = None) -> None: ...
 
 @final
 class Reader:
-    """Reads another process's ring through its memfd. Trusts nothing in it: a torn or hostile ring gives less, never a crash."""
+    """Reads another process's ring through its memfd. Trusts nothing in it: a torn or hostile ring gives less, never
+    a crash."""
 
     pid: int
     process_uid: bytes
@@ -154,9 +163,11 @@ class Reader:
     lost_bytes: int  # overwritten before they were read, so far
     def __init__(self, fd: int) -> None:
         """Keeps a dup of fd. ValueError: not a ring, or another version; OSError: no such descriptor."""
-    def poll(self, max_bytes: int = 4 << 20) -> list[tuple[int, bytes | None, int, bytes]]:
-        """What is new: slices (position, trace id or None, thread id, records), each one SEGMENT and what follows it. Never crosses a sub-buffer.
-        A slice that goes on where the last poll ended opens with a SEGMENT made by the reader (flag 4), which is not counted in positions. ValueError: closed."""
+    def poll(self, max_bytes: int = ...) -> list[tuple[int, bytes | None, int, bytes]]:
+        """What is new: slices (position, trace id or None, thread id, records), each one SEGMENT and what follows
+        it. Never crosses a sub-buffer.
+        A slice that goes on where the last poll ended opens with a SEGMENT made by the reader (flag 4), which is not
+        counted in positions. ValueError: closed."""
     def clocks(self) -> list[tuple[int, int, int, int, int]]:
         """(sequence, ticks, monotonic ns, realtime ns, ticks per second) of sub-buffers met since the last call."""
     def losses(self) -> list[tuple[int, int]]:
@@ -168,4 +179,5 @@ class Reader:
     def close(self) -> None: ...
 
 def scan(records: bytes) -> list[tuple[int, int, int]]:
-    """(kind, start of body, end of body) of the records that are not calls or lines: SPAN_*, LOG, KEEP, GAP, RAISE, UNWIND, HANDLED. Stops at the first broken one."""
+    """(kind, start of body, end of body) of the records that are not calls or lines: SPAN_*, LOG, KEEP, GAP, RAISE,
+    UNWIND, HANDLED. Stops at the first broken one."""

@@ -247,7 +247,7 @@ def child_source(code: str, ring_bytes: int = 1 << 20) -> str:
 def ring_of(code: str, path: Path, ring_bytes: int = 1 << 20) -> Path:
     """Runs `code` (``n`` is the extension, recording) in a process of its own, and leaves its ring in `path`."""
     source = child_source(code, ring_bytes) + SAVE
-    done = subprocess.run(  # noqa: S603
+    done = subprocess.run(
         [sys.executable, "-c", source, str(path)], capture_output=True, text=True, timeout=60, check=False
     )
     assert done.returncode == 0, done.stderr

@@ -23,11 +23,11 @@ def trap(name: str) -> Any:
     return method
 
 
-TRAPS = [
-    "__repr__", "__str__", "__len__", "__bool__", "__iter__", "__getitem__", "__contains__", "__eq__", "__ne__", "__hash__", "__getattr__",
-    "__getattribute__", "__index__", "__int__", "__float__", "__format__", "__bytes__", "__next__", "__length_hint__", "__reduce_ex__",
-    "__sizeof__", "__dir__", "__call__", "__get__", "__set_name__", "__lt__", "__instancecheck__", "__subclasscheck__", "__mro_entries__",
-]  # fmt: skip
+TRAPS = """
+    __repr__ __str__ __len__ __bool__ __iter__ __getitem__ __contains__ __eq__ __ne__ __hash__ __getattr__
+    __getattribute__ __index__ __int__ __float__ __format__ __bytes__ __next__ __length_hint__ __reduce_ex__
+    __sizeof__ __dir__ __call__ __get__ __set_name__ __lt__ __instancecheck__ __subclasscheck__ __mro_entries__
+""".split()  # noqa: SIM905 (a list of this length is easier to read so)
 
 
 class Meta(type):

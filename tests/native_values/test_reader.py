@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import subprocess
 import sys
@@ -242,7 +243,7 @@ def test_scan_finds_what_the_agent_looks_for(ring: Path) -> None:
         assert [(kind, records[a:b]) for kind, a, b in _native.scan(records)] == expected
 
 
-# -- beside a writer ----------------------------------------------------------------------------------------------------
+# -- beside a writer -------------------------------------------------------------------------------------------------
 
 WRITER = """
 import time
@@ -263,7 +264,7 @@ sys.stdin.readline()
 def follow(seconds: float, pause: float, ring_bytes: int, lag: float) -> tuple[Any, list[Any], int]:
     """Reads beside a writing process until that has ended; returns reader, slices, records written."""
     source = child_source(WRITER.format(seconds=seconds, pause=pause), ring_bytes)
-    child = subprocess.Popen([sys.executable, "-c", source], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)  # noqa: S603
+    child = subprocess.Popen([sys.executable, "-c", source], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     assert child.stdin
     assert child.stdout
     try:
@@ -328,8 +329,8 @@ def test_a_writer_at_full_speed_overtakes_and_all_is_accounted_for() -> None:
     losses = reader.losses()
     assert losses
     assert reader.lost_bytes == sum(end - start for start, end in losses)
-    assert all(a[1] <= b[0] for a, b in zip(losses, losses[1:], strict=False))
-    holes = [(a, b) for a, b in zip(read, read[1:], strict=False) if b != a + 1]
+    assert all(a[1] <= b[0] for a, b in itertools.pairwise(losses))
+    holes = [(a, b) for a, b in itertools.pairwise(read) if b != a + 1]
     assert 0 < len(holes) <= len(losses)
     for position, _, _, records in slices:
         made = 3 + int.from_bytes(records[1:3], "little") if records[11] & CONTINUED else 0

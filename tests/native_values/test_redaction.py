@@ -12,18 +12,18 @@ from native_decoder import decode, records_of, ring_of
 from aftertrace import _native
 
 SECRET = "hunter2-hunter2"
-SENSITIVE = [
-    "password", "PASSWORD", "passwd", "db_password", "userPassword", "user-password", "Password1", "password_confirmation", "secret",
-    "client_secret", "clientSecret", "aws_secret_access_key", "token", "access_token", "accessToken", "id.token", "X-Auth-Token",
-    "csrf_token", "apikey", "api_key", "x-api-key", "X-API-Key", "Authorization", "Proxy-Authorization", "cookie", "Set-Cookie",
-    "session_id", "credentials", "private_key", "ssn", "cvv", "card_number", "pin", "otp", "jwt", "mysql_pwd", "_Account__password",
-    "_Account__pin", "dsn", "passphrase", "auth",
-]  # fmt: skip
-HARMLESS = [
-    "token_count", "max_tokens", "tokens", "tokenizer", "password_policy", "secretary", "cookie_count", "author", "authority", "key",
-    "keys", "name", "pinned", "spinning", "session", "user", "keyboard", "next_page_token", "passenger", "compass", "id", "passed", "",
-    "authorized", "has_password", "monkey", "primary_key", "foreign_key", "shipping",
-]  # fmt: skip
+SENSITIVE = """
+    password PASSWORD passwd db_password userPassword user-password Password1 password_confirmation secret
+    client_secret clientSecret aws_secret_access_key token access_token accessToken id.token X-Auth-Token
+    csrf_token apikey api_key x-api-key X-API-Key Authorization Proxy-Authorization cookie Set-Cookie session_id
+    credentials private_key ssn cvv card_number pin otp jwt mysql_pwd _Account__password _Account__pin dsn
+    passphrase auth
+""".split()  # noqa: SIM905 (a list of this length is easier to read so)
+HARMLESS = """
+    token_count max_tokens tokens tokenizer password_policy secretary cookie_count author authority key keys name
+    pinned spinning session user keyboard next_page_token passenger compass id passed authorized has_password
+    monkey primary_key foreign_key shipping
+""".split()  # noqa: SIM905 (a list of this length is easier to read so)
 
 
 def holders(name: str) -> list[Any]:

@@ -165,8 +165,8 @@ def test_the_context_holds_the_only_reference() -> None:
 def test_a_span_s_life_in_the_ring(tmp_path: Path) -> None:
     records = recorded(
         """
-        root = n.Span("GET /", 2, (0xabc, 0xdef, 1, "k=v"), {"http.method": "GET", "n": 1, "ok": True, "f": 1.5, "l": ["a", "b"]},
-                      [(1, 2, {"why": "x"})], 5, "scope")
+        attributes = {"http.method": "GET", "n": 1, "ok": True, "f": 1.5, "l": ["a", "b"]}
+        root = n.Span("GET /", 2, (0xabc, 0xdef, 1, "k=v"), attributes, [(1, 2, {"why": "x"})], 5, "scope")
         token = n.attach(root)
         child = n.Span("query", 3)
         child.set_attribute("rows", 3)
@@ -247,7 +247,8 @@ def test_status_follows_open_telemetry(tmp_path: Path) -> None:
     records = recorded(
         """
         from opentelemetry.trace import Status, StatusCode
-        for given in [(StatusCode.ERROR, "a"), (Status(StatusCode.ERROR, "b"),), (2, "c"), (0,), (StatusCode.UNSET,), ("x",), (7,), (None,)]:
+        ignored = [(0,), (StatusCode.UNSET,), ("x",), (7,), (None,)]
+        for given in [(StatusCode.ERROR, "a"), (Status(StatusCode.ERROR, "b"),), (2, "c"), *ignored]:
             n.Span("s").set_status(*given)
         s = n.Span("ok")
         s.set_status(StatusCode.OK, "dropped")
@@ -330,7 +331,7 @@ def test_segments_follow_the_context(tmp_path: Path) -> None:
     assert all(int(r["in"], 16) == int(r["logger"]) for r in logs)
 
 
-# -- what callers get wrong ---------------------------------------------------------------------------------------------
+# -- what callers get wrong ------------------------------------------------------------------------------------------
 
 
 class Angry:
@@ -387,12 +388,11 @@ def test_nothing_raises(index: int) -> None:
         assert one.span_id
         assert isinstance(one.name, str)
         assert isinstance(one.trace_state, str)
-    for method in (
-        span.set_attribute, span.set_attributes, span.add_event, span.add_link, span.set_status, span.update_name, span.record_exception,
-    ):  # fmt: skip
+    names = "set_attribute set_attributes add_event add_link set_status update_name record_exception"
+    for method in (getattr(span, name) for name in names.split()):
         for args in ((), (bad,), (bad, bad), (bad, bad, bad), (bad,) * 9):
             method(*args)
-        method(unknown=bad)  # type: ignore[call-arg]
+        method(unknown=bad)
     _native.log(bad, bad, bad, bad, bad, bad, bad, bad)
     _native.log()  # type: ignore[call-arg]
     _native.keep(bad, bad)

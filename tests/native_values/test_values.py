@@ -213,7 +213,7 @@ class Slotted:
 
     def __init__(self) -> None:
         self.left = 1
-        self.__own = 2
+        self.__own = 2  # noqa: PLE0237
 
 
 class Both(Slotted):
