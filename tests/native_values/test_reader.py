@@ -335,3 +335,47 @@ def test_a_writer_at_full_speed_overtakes_and_all_is_accounted_for() -> None:
     for position, _, _, records in slices:
         made = 3 + int.from_bytes(records[1:3], "little") if records[11] & CONTINUED else 0
         assert not any(start < position + len(records) - made and position < end for start, end in losses)
+
+
+TEARER = """
+import mmap, sys, time, itertools
+size, count, body = 65536, 2, 4096 + 4096
+with open(sys.argv[1], "r+b") as file:
+    ring = mmap.mmap(file.fileno(), 0)
+print("ready", flush=True)
+segment = b"\\x01\\x0a\\x00" + bytes(8) + b"\\x00\\x07"
+stop = time.monotonic() + 0.6
+for n in itertools.count():
+    if n % 256 == 0 and time.monotonic() > stop:
+        break
+    number = n.to_bytes(8, "little")
+    image = b"ATSB" + bytes(4) + number + bytes(32) + segment + (b"\\x1e\\x08\\x00" + number) * 5900
+    image = image.ljust(size, b"\\0")
+    if n >= count:
+        ring[128:136] = ((n - count + 1) * size).to_bytes(8, "little")
+    at = body + n % count * size
+    ring[at : at + size] = image
+    ring[64:72] = ((n + 1) * size).to_bytes(8, "little")
+"""
+
+
+def test_a_subbuffer_that_is_overwritten_while_it_is_copied_is_thrown_away(tmp_path: Path) -> None:
+    """A writer that does nothing but overwrite, at memory speed: each of its sub-buffers says one number."""
+    path = tmp_path / "ring"
+    fields = [1, 4096, SUBBUFFER, 2, 4096, 1]
+    header = b"ATRING01" + b"".join(n.to_bytes(4, "little") for n in fields)
+    path.write_bytes(header.ljust(8192, b"\0") + bytes(2 * SUBBUFFER))
+    child = subprocess.Popen([sys.executable, "-c", TEARER, str(path)], stdout=subprocess.PIPE)
+    seen = 0
+    with child:
+        assert child.stdout
+        child.stdout.readline()
+        reader = open_ring(path)
+        while child.poll() is None:
+            for position, _, _, records in reader.poll(1):
+                number = (position // SUBBUFFER).to_bytes(8, "little")
+                assert records[13:] == (b"\x1e\x08\x00" + number) * 5900
+                seen += 1
+    assert child.returncode == 0
+    assert seen > 5
+    assert reader.losses()

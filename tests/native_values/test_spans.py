@@ -423,7 +423,8 @@ def test_spans_leave_nothing_behind() -> None:
     attributes = {"a": 1, "b": "x"}
 
     def once() -> None:
-        span = Span("name", 1, None, attributes, [(1, 2, attributes)], scope="s")
+        remote = (1, 2, 1, f"vendor={id(attributes)}")
+        span = Span("name" + str(len(attributes)), 1, remote, attributes, [(1, 2, attributes)], scope="s")
         token = attach(span)
         Span("child").end()
         detach(token)
