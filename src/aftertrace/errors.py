@@ -9,6 +9,7 @@ AftertraceError
 ├── BadOtlp               an OTLP request that cannot be read            exit 4, HTTP 400
 │   ├── TooLarge          over the cap, before or after decompression    exit 4, HTTP 413
 │   └── UnsupportedMedia  a content type or encoding we do not take      exit 4, HTTP 415
+├── Unauthorized          the token is missing or wrong                  exit 5, HTTP 401
 ├── Unavailable           server or agent not there, or behind           exit 5, HTTP 503
 ├── StoreError            the store refused                              exit 5, HTTP 500
 └── NotInstalled          needs an extra that is not installed           exit 6, HTTP 501
@@ -73,6 +74,11 @@ class TooLarge(BadOtlp):
 
 class UnsupportedMedia(BadOtlp):
     http_status = 415
+
+
+class Unauthorized(AftertraceError):
+    exit_code = 5
+    http_status = 401
 
 
 class Unavailable(AftertraceError):

@@ -40,6 +40,7 @@ class Settings:
     agent_socket: Path = Path()  # AFTERTRACE_AGENT_SOCKET
     endpoint: str = "http://127.0.0.1:4318"  # AFTERTRACE_ENDPOINT: where recordings and spans go
     server: str = "http://127.0.0.1:7070"  # AFTERTRACE_SERVER: where questions are asked
+    token: str = ""  # AFTERTRACE_TOKEN: shown to the server by agents and the command line, asked for by the server
     agent_memory: int = 256 << 20  # AFTERTRACE_AGENT_MEMORY
     spool_dir: Path = Path()  # AFTERTRACE_SPOOL_DIR
     spool_bytes: int = 256 << 20  # AFTERTRACE_SPOOL_BYTES
@@ -107,6 +108,7 @@ def from_environment(env: Mapping[str, str] | None = None) -> Settings:
         agent_socket=Path(get("AFTERTRACE_AGENT_SOCKET") or _runtime_dir() / "agent.sock"),
         endpoint=get("AFTERTRACE_ENDPOINT", "http://127.0.0.1:4318").rstrip("/"),
         server=get("AFTERTRACE_SERVER", "http://127.0.0.1:7070").rstrip("/"),
+        token=get("AFTERTRACE_TOKEN", ""),
         agent_memory=_number("AFTERTRACE_AGENT_MEMORY", get("AFTERTRACE_AGENT_MEMORY", "256MiB"), _SIZES),
         spool_dir=Path(get("AFTERTRACE_SPOOL_DIR") or _data_dir() / "spool"),
         spool_bytes=_number("AFTERTRACE_SPOOL_BYTES", get("AFTERTRACE_SPOOL_BYTES", "256MiB"), _SIZES),

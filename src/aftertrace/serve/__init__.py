@@ -1,0 +1,1 @@
+"""The server: the OTLP port and the HTTP API, in one process."""
