@@ -7,7 +7,8 @@ from pathlib import Path
 from setuptools import Extension, setup
 
 include = sysconfig.get_path("include")
-flags = ["-std=c11", "-O2", "-g", "-fvisibility=hidden", "-Wall", "-Wextra", "-Wno-unused-parameter", "-fno-strict-aliasing"]
+flags = ["-std=c11", "-O2", "-g", "-fvisibility=hidden", "-fno-strict-aliasing"]
+flags += ["-Wall", "-Wextra", "-Wno-unused-parameter"]
 if os.environ.get("AFTERTRACE_WERROR") == "1":
     flags.append("-Werror")
 # CPython's own internal headers (frame layout, D1) are not clean under -Wextra: they come in as system headers.

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from enum import IntEnum, StrEnum
 from typing import Any
 
-type Scalar = None | bool | int | float | complex | str | bytes
+type Scalar = bool | int | float | complex | str | bytes | None
 type AttributeValue = str | bool | int | float | bytes | list["AttributeValue"] | dict[str, "AttributeValue"] | None
 type Attributes = dict[str, AttributeValue]
 

@@ -1,0 +1,17 @@
+#!/bin/sh
+# The extension built with AddressSanitizer, UBSan and -Werror, and its tests run on that build; $1: a python with the tests' packages.
+# Leak detection is off: the interpreter itself keeps memory until the process ends.
+set -eu
+python=$1
+build=$(mktemp -d)
+trap 'rm -rf "$build"' EXIT
+cp -r setup.py pyproject.toml MANIFEST.in README.md LICENSE native src "$build"
+(
+    cd "$build"
+    find src -name '*.so' -delete
+    AFTERTRACE_WERROR=1 AFTERTRACE_CFLAGS="-fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer -O1" \
+        AFTERTRACE_LDFLAGS="-fsanitize=address,undefined" "$python" setup.py -q build_ext --inplace
+)
+echo "== the extension's tests under AddressSanitizer and UBSan"
+LD_PRELOAD="$(gcc -print-file-name=libasan.so) $(gcc -print-file-name=libubsan.so)" ASAN_OPTIONS=detect_leaks=0 \
+    PYTHONPATH="$build/src" "$python" -P -m pytest -q -p no:cacheprovider tests/native_values
