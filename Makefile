@@ -1,14 +1,11 @@
-# make demo, make test: each sets up all that it needs.
+# make test sets up all that it needs.
 PYTHONS ?= 3.13 3.12
 STAMPS  := $(PYTHONS:%=.venv/%/.installed)
 FIRST   := $(firstword $(PYTHONS))
 SOURCES := $(shell find src native -type f -name '*.py' -o -type f -name '*.[ch]' -o -type f -name '*.sql' -o -type f -name '*.pyi') pyproject.toml setup.py MANIFEST.in
 PYTEST_ARGS ?=
 
-.PHONY: demo test lint native-check dev clean
-
-demo: .venv/$(FIRST)/.installed
-	.venv/$(FIRST)/bin/aftertrace demo $(DEMO_ARGS)
+.PHONY: test lint native-check dev clean
 
 test: $(STAMPS) lint native-check
 	@for v in $(PYTHONS); do echo "== tests on Python $$v"; .venv/$$v/bin/python -P -m pytest $(PYTEST_ARGS) || exit 1; done
