@@ -2,7 +2,7 @@
 # The extension built with AddressSanitizer, UBSan and -Werror, and its tests run on that build; $1: a python with the tests' packages.
 # Leak detection is off: the interpreter itself keeps memory until the process ends.
 set -eu
-python=$1
+case $1 in /*) python=$1 ;; *) python=$PWD/$1 ;; esac
 build=$(mktemp -d)
 trap 'rm -rf "$build"' EXIT
 cp -r setup.py pyproject.toml MANIFEST.in README.md LICENSE native src "$build"
