@@ -1,0 +1,125 @@
+"""What senders are answered when the store is behind, fails, or refuses; the store here is one that does so at will."""
+
+import asyncio
+from concurrent.futures import Future
+
+import httpx
+import pytest
+from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest, ExportLogsServiceResponse
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
+    ExportTraceServiceRequest,
+    ExportTraceServiceResponse,
+)
+
+from aftertrace.errors import StoreError, Unavailable
+from aftertrace.receive import http
+
+PROTOBUF = {"content-type": "application/x-protobuf"}
+
+
+class Moody:
+    """A sink that gives what it is told to."""
+
+    def __init__(self, *, error: Exception | None = None, late: Exception | None = None, refused: tuple[str, ...] = ()):
+        self.error, self.late, self.refused = error, late, refused
+        self.taken: list = []
+
+    def submit_spans(self, spans):
+        return self._submit(spans, None)
+
+    def submit_logs(self, logs):
+        return self._submit(logs, list(self.refused))
+
+    def _submit(self, items, result):
+        if self.error:
+            raise self.error
+        self.taken += items
+        done: Future = Future()
+        done.set_exception(self.late) if self.late else done.set_result(result)
+        return done
+
+
+def post(sink: Moody, path: str, content: bytes, headers: dict | None = None) -> httpx.Response:
+    async def go() -> httpx.Response:
+        receiver = http.Receiver(sink)
+        try:
+            transport = httpx.ASGITransport(http.app(receiver), raise_app_exceptions=False)
+            async with httpx.AsyncClient(transport=transport, base_url="http://otlp") as client:
+                return await client.post(path, content=content, headers=PROTOBUF if headers is None else headers)
+        finally:
+            receiver.close()
+            assert receiver._held == 0
+
+    return asyncio.run(go())
+
+
+def spans(*ids: bytes) -> bytes:
+    request = ExportTraceServiceRequest()
+    scope = request.resource_spans.add().scope_spans.add()
+    for span_id in ids:
+        scope.spans.add(trace_id=b"t" * 16, span_id=span_id)
+    return request.SerializeToString()
+
+
+@pytest.mark.parametrize("moment", ["error", "late"])
+def test_a_store_that_is_behind_is_503_with_retry_after(moment):
+    answer = post(Moody(**{moment: Unavailable("store-behind", "Behind.", "Later.")}), "/v1/traces", spans(b"12345678"))
+    assert answer.status_code == 503
+    assert int(answer.headers["retry-after"]) >= 1
+    assert answer.headers["content-type"] == "application/x-protobuf"
+    assert answer.content == b"\x08\x0e\x12\x0eBehind. Later."  # google.rpc.Status: code 14 UNAVAILABLE, message
+
+
+@pytest.mark.parametrize("error", [StoreError("x", "Refused.", ""), ZeroDivisionError("a bug of ours")])
+def test_a_store_that_fails_is_500_and_never_200(error):
+    answer = post(Moody(late=error), "/v1/traces", spans(b"12345678"))
+    assert answer.status_code == 500
+    assert answer.content.startswith(b"\x08\x0d\x12")
+    assert b"ZeroDivision" not in answer.content
+
+
+def test_partial_success_is_set_only_when_something_was_rejected():
+    sink = Moody()
+    answer = post(sink, "/v1/traces", spans(b"12345678", b"short", bytes(8)))
+    said = ExportTraceServiceResponse.FromString(answer.content)
+    assert (answer.status_code, said.partial_success.rejected_spans, len(sink.taken)) == (200, 2, 1)
+    assert "a span id of 5 bytes" in said.partial_success.error_message
+    assert post(Moody(), "/v1/traces", spans(b"12345678")).content == b""
+
+
+def test_logs_that_the_store_refuses_are_rejected():
+    request = ExportLogsServiceRequest()
+    request.resource_logs.add().scope_logs.add().log_records.add(time_unix_nano=1)
+    answer = post(Moody(refused=("aftertrace.kept: it has no trace id",)), "/v1/logs", request.SerializeToString())
+    said = ExportLogsServiceResponse.FromString(answer.content)
+    assert (answer.status_code, said.partial_success.rejected_log_records) == (200, 1)
+    assert "no trace id" in said.partial_success.error_message
+
+
+@pytest.mark.parametrize(
+    ("path", "headers", "status", "kind"),
+    [
+        ("/v1/traces", {"content-type": "application/json"}, 415, "application/json"),
+        ("/v1/traces", {"content-type": "text/plain"}, 415, "application/x-protobuf"),
+        ("/v1/traces", {}, 415, "application/x-protobuf"),
+        ("/v1/traces", {**PROTOBUF, "content-encoding": "br"}, 415, "application/x-protobuf"),
+        ("/v1/traces", {**PROTOBUF, "content-encoding": "gzip"}, 400, "application/x-protobuf"),
+        ("/v1/nothing", PROTOBUF, 404, "application/x-protobuf"),
+    ],
+)
+def test_failures_are_answered_in_kind(path, headers, status, kind):
+    answer = post(Moody(), path, b"\xff garbage", headers)
+    assert answer.status_code == status
+    assert answer.headers["content-type"] == kind
+    assert "retry-after" not in answer.headers
+
+
+def test_content_type_parameters_are_understood():
+    assert (
+        post(Moody(), "/v1/traces", b"", {"content-type": "Application/X-Protobuf; charset=utf-8"}).status_code == 200
+    )
+
+
+def test_more_in_flight_than_can_be_held(monkeypatch):
+    monkeypatch.setattr(http, "_IN_FLIGHT", 10)
+    assert post(Moody(), "/v1/traces", spans(b"12345678")).status_code == 503
