@@ -119,11 +119,9 @@ def test_recordings_keeps_and_sources_are_put_together(store, make):
     assert trace.sources == {hashes["/a.py"]: "x = 'é'\n", hashes["/b.py"]: "# coding: latin-1\nx = 'é'\n"}
     assert trace.logs == [logs[-1]]
     assert trace.keeps == [Keep(make.trace_id, "keep", "because", "gateway", "11" * 16, 7)]
-    assert trace.problems == [
-        "Recording 33333333 of orders (process 11111111) is incomplete: 1 of 2 pieces arrived.",
-        "Recording 44444444 of orders (process 11111111) cannot be read: "
-        "not a zstd frame: Unable to decompress Zstandard data: Unknown frame descriptor.",
-    ]
+    incomplete, unreadable = trace.problems
+    assert incomplete == "Recording 33333333 of orders (process 11111111) is incomplete: 1 of 2 pieces arrived."
+    assert unreadable.startswith("Recording 44444444 of orders (process 11111111) cannot be read: not a zstd frame")
 
 
 def test_records_that_only_claim_to_be_ours_are_refused(store, make):
@@ -150,15 +148,8 @@ def test_records_that_only_claim_to_be_ours_are_refused(store, make):
 def test_ids_are_found_by_prefix_span_and_last(store, make):
     root = make.span("root")
     store.add_spans([root])
-    for reference in (
-        make.trace_id,
-        make.trace_id[:4],
-        make.trace_id[:5].upper(),
-        f" {make.trace_id[:16]} ",
-        root.span_id,
-    ):
-        if [t for t in (make.trace_id,) if t.startswith(reference)] and len(reference) < 8:
-            continue  # short prefixes may meet another test's trace
+    prefixes = (make.trace_id, make.trace_id[:12], make.trace_id[:15].upper(), f" {make.trace_id[:16]} ")
+    for reference in (*prefixes, root.span_id):
         assert store.resolve(reference) == make.trace_id
     store.add_logs([make.keep(time_ns=2**63)])
     assert store.resolve("last") == make.trace_id
