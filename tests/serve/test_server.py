@@ -1,5 +1,6 @@
 """The whole server: the real OTel exporters in, questions and bundles out; refusals that say what to do."""
 
+import contextlib
 import socket
 import urllib.error
 import urllib.request
@@ -26,11 +27,11 @@ def test_the_otel_sdk_exports_to_it(server, compression):
     exporter = OTLPSpanExporter(f"{server.otlp}/v1/traces", compression=compression)
     provider.add_span_processor(SimpleSpanProcessor(exporter))
     tracer = provider.get_tracer("tests")
-    with pytest.raises(ValueError, match="boom"), tracer.start_as_current_span("outer", kind=SpanKind.SERVER) as outer:
+    with contextlib.suppress(ZeroDivisionError), tracer.start_as_current_span("outer", kind=SpanKind.SERVER) as outer:
         outer.set_attributes({"s": "é", "i": 2**62, "f": 1.0, "b": True, "list": ("a", "b")})
         with tracer.start_as_current_span("inner", links=[otel.Link(outer.get_span_context())]) as inner:
             inner.set_status(Status(StatusCode.OK))
-        raise ValueError("boom")
+        _ = 1 / 0
     provider.shutdown()
     context = outer.get_span_context()
     found = client.bundle(f"{context.span_id:016x}", settings=server.settings)
@@ -39,7 +40,7 @@ def test_the_otel_sdk_exports_to_it(server, compression):
     assert (first.name, second.name, second.parent_id) == ("outer", "inner", first.span_id)
     assert first.attributes == {"s": "é", "i": 2**62, "f": 1.0, "b": True, "list": ["a", "b"]}
     assert (first.status.name, second.status.name, first.service, first.scope) == ("ERROR", "OK", "sdk", "tests")
-    assert first.events[0].attributes["exception.type"] == "ValueError"
+    assert first.events[0].attributes["exception.type"] == "ZeroDivisionError"
     assert second.links[0].span_id == first.span_id
 
 
