@@ -25,6 +25,8 @@ from urllib.parse import urlsplit
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue, KeyValue
 
+from aftertrace.store.engine import Engine
+
 _ENTRY = "from aftertrace.cli.serve import command; command()"
 _SPANS_PER_TRACE = 10
 
@@ -70,8 +72,16 @@ def _send(address: str, bodies: list[bytes], batch: int, counts: list[int]) -> N
     counts.append(sent)
 
 
-def _stored(directory: Path) -> int:
-    return sum(path.stat().st_size for path in (directory / "chdb" / "store").rglob("*") if path.is_file())
+def _stored(directory: Path) -> dict[str, int]:
+    """Bytes of each table's live parts, merged; what merges left behind is removed by the engine within minutes."""
+    engine = Engine(directory)
+    try:
+        for table in ("spans", "span_index"):
+            engine.command(f"OPTIMIZE TABLE {table} FINAL")
+        sql = "SELECT table, sum(bytes_on_disk) AS bytes FROM system.parts WHERE active GROUP BY table"
+        return {row["table"]: row["bytes"] for row in engine.query(sql, {})}
+    finally:
+        engine.close()
 
 
 def main() -> None:
@@ -98,7 +108,7 @@ def main() -> None:
         with subprocess.Popen(argv, stdout=subprocess.PIPE, text=True) as server:
             assert server.stdout is not None
             otlp = json.loads(server.stdout.readline())["otlp"]
-            empty, counts = _stored(directory), []
+            counts: list[int] = []
             args = [(otlp, part, words.batch, counts) for part in bodies]
             threads = [threading.Thread(target=_send, args=arguments) for arguments in args]
             began = time.perf_counter()
@@ -108,7 +118,7 @@ def main() -> None:
                 thread.join()
             seconds = time.perf_counter() - began
             server.send_signal(signal.SIGTERM)
-        stored = _stored(directory) - empty
+        stored = _stored(directory)
     spans = sum(counts)
     result = {
         "spans": spans,
@@ -116,7 +126,8 @@ def main() -> None:
         "otlp_bytes_per_span": round(
             sum(len(b) for part in bodies for b in part) / (words.senders * words.requests * words.batch)
         ),
-        "stored_bytes_per_span": round(stored / spans, 1),
+        "stored_bytes_per_span": round(stored["spans"] / spans, 1),
+        "index_bytes_per_span": round(stored["span_index"] / spans, 1),
         "cores": os.cpu_count(),
     }
     print(json.dumps(result))
