@@ -1,5 +1,9 @@
 /* aftertrace._native: the module, and the functions that steer the recorder of this process (contract: _native.pyi). */
-#include "recorder.h"
+#include "capture.h"
+#include "events.h"
+#include "reader.h"
+#include "redact.h"
+#include "rules.h"
 #include "spans.h"
 
 #include <errno.h>
@@ -7,7 +11,6 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-int values_init(PyObject *module); /* encode_value */
 int reader_init(PyObject *module); /* Reader, scan */
 
 static struct {
@@ -24,6 +27,7 @@ static int refuse_subinterpreter(void)
     return -1;
 }
 
+/* From pthread_atfork: before anything of the child's can run. */
 static void forget_in_child(void)
 {
     ring_forget();
@@ -33,42 +37,95 @@ static void forget_in_child(void)
 
 static int open_ring(void)
 {
+    static int hooked;
+    if (!hooked && !(hooked = pthread_atfork(NULL, NULL, forget_in_child) == 0)) {
+        PyErr_NoMemory();
+        return -1;
+    }
     if (ring_open(settings.ring_bytes, settings.defs_bytes, settings.level) == 0)
         return 0;
     PyErr_SetFromErrno(PyExc_OSError);
     return -1;
 }
 
+static int take_keys(PyObject *keys)
+{
+    redact_reset();
+    PyObject *fast = keys ? PySequence_Fast(keys, "keys is a sequence of str") : PyTuple_New(0);
+    if (!fast)
+        return -1;
+    for (Py_ssize_t i = 0; i < PySequence_Fast_GET_SIZE(fast); i++) {
+        Py_ssize_t n;
+        const char *text = PyUnicode_AsUTF8AndSize(PySequence_Fast_GET_ITEM(fast, i), &n);
+        if (text && redact_add(text, (size_t)n) < 0)
+            PyErr_SetString(PyExc_ValueError, "more than 512 keys to redact, or one of more than 64 letters");
+        if (PyErr_Occurred())
+            break;
+    }
+    Py_DECREF(fast);
+    return PyErr_Occurred() ? -1 : 0;
+}
+
+static void shut(void)
+{
+    at_ring.on = 0;
+    if (!settings.started)
+        return;
+    codes_stop();
+    monitoring_stop();
+    settings.started = 0;
+}
+
+static int begin(void)
+{
+    ring_close(); /* of an earlier start */
+    ring_set_keyframe(capture_keyframe);
+    if (frames_init() < 0 || open_ring() < 0)
+        return -1;
+    settings.started = 1;
+    codes_redefine(); /* what an earlier start armed */
+    if (codes_start(monitoring_local) == 0 && monitoring_start(settings.level) == 0)
+        return 0;
+    shut();
+    ring_close();
+    return -1;
+}
+
+static int valid(Py_ssize_t ring_bytes, Py_ssize_t defs_bytes, int level)
+{
+    if (ring_bytes > 0 && defs_bytes > 0 && level >= LEVEL_SPANS && level <= LEVEL_LINES)
+        return 1;
+    PyErr_SetString(PyExc_ValueError, "level is 0, 1 or 2; ring_bytes and defs_bytes are more than 0");
+    return 0;
+}
+
 static PyObject *start(PyObject *module, PyObject *args, PyObject *kwargs)
 {
     static char *names[] = {"level", "ring_bytes", "defs_bytes", "roots", "libraries", "include", "exclude", "keys", NULL};
-    static int hooked;
     int level;
     Py_ssize_t ring_bytes = 0, defs_bytes = 0;
     PyObject *roots = NULL, *libraries = NULL, *include = NULL, *exclude = NULL, *keys = NULL;
     if (!PyArg_ParseTupleAndKeywords(args, kwargs, "i|$nnOOOOO:start", names, &level, &ring_bytes, &defs_bytes, &roots,
-                                     &libraries, &include, &exclude, &keys))
+                                     &libraries, &include, &exclude, &keys) ||
+        !valid(ring_bytes, defs_bytes, level))
         return NULL;
     if (settings.started) {
         PyErr_SetString(PyExc_RuntimeError, "already started");
         return NULL;
     }
-    if (refuse_subinterpreter() < 0)
+    if (refuse_subinterpreter() < 0 || rules_set(roots, libraries, include, exclude) < 0 || take_keys(keys) < 0)
         return NULL;
     settings.ring_bytes = (size_t)ring_bytes;
     settings.defs_bytes = (size_t)defs_bytes;
     settings.level = level;
-    if (open_ring() < 0)
+    if (begin() < 0)
         return NULL;
-    if (!hooked)
-        hooked = pthread_atfork(NULL, NULL, forget_in_child) == 0;
-    settings.started = 1;
     Py_RETURN_NONE;
 }
 
 static PyObject *stop(PyObject *module, PyObject *unused)
 {
-    at_ring.on = 0;
+    shut();
     Py_RETURN_NONE;
 }
 
@@ -80,9 +137,55 @@ static PyObject *close_(PyObject *module, PyObject *unused)
 
 static PyObject *reopen(PyObject *module, PyObject *unused)
 {
-    if (settings.started && !at_ring.map && open_ring() < 0)
+    if (settings.started && !at_ring.map) {
+        if (open_ring() < 0)
+            return NULL;
+        codes_redefine();
+    }
+    Py_RETURN_NONE;
+}
+
+static PyObject *set_level(PyObject *module, PyObject *arg)
+{
+    long level = PyLong_AsLong(arg);
+    if ((level == -1 && PyErr_Occurred()) || !valid(1, 1, (int)level))
+        return NULL;
+    settings.level = (int)level;
+    if (settings.started && monitoring_set_level((int)level) < 0)
         return NULL;
     Py_RETURN_NONE;
+}
+
+static PyObject *arm(PyObject *module, PyObject *code)
+{
+    if (!PyCode_Check(code)) {
+        PyErr_SetString(PyExc_TypeError, "arm() takes a code object");
+        return NULL;
+    }
+    int user = settings.started && at_ring.on ? codes_arm((PyCodeObject *)code) : 0;
+    return user < 0 ? NULL : PyBool_FromLong(user);
+}
+
+static PyObject *why_user(PyObject *module, PyObject *path)
+{
+    char why[4096 + 64];
+    const char *text = PyUnicode_AsUTF8(path);
+    if (!text)
+        return NULL;
+    int user = rules_user(text, why, sizeof why);
+    return Py_BuildValue("(Os)", user ? Py_True : Py_False, why);
+}
+
+static PyObject *new_files(PyObject *module, PyObject *unused) { return codes_new_files(); }
+
+static PyObject *status(PyObject *module, PyObject *unused)
+{
+    return Py_BuildValue("{s:O,s:i,s:i,s:s,s:I,s:K,s:K,s:K,s:K,s:K,s:I,s:n,s:n,s:s}", "recording", at_ring.on ? Py_True : Py_False,
+                         "level", settings.level, "tool_id", monitoring_tool(), "frames", frames_fast ? "fast" : "public",
+                         "codes_armed", codes_armed(), "records", at_ring.records, "lost", at_ring.lost, "doubts", events_doubts,
+                         "refused", spans_refused(), "activations", activation_count(), "parked", parked_count(), "ring_bytes",
+                         (Py_ssize_t)at_ring.count * SUBBUFFER_SIZE, "defs_bytes", (Py_ssize_t)at_ring.defs_bytes, "memory",
+                         at_ring.memory ? at_ring.memory : "");
 }
 
 static PyObject *ring_fd(PyObject *module, PyObject *unused) { return PyLong_FromLong(at_ring.fd); }
@@ -93,12 +196,17 @@ static PyObject *process_uid(PyObject *module, PyObject *unused)
 }
 
 static PyMethodDef functions[] = {
-    {"start", (PyCFunction)(void (*)(void))start, METH_VARARGS | METH_KEYWORDS, NULL},
-    {"stop", stop, METH_NOARGS, NULL},
-    {"close", close_, METH_NOARGS, NULL},
-    {"reopen", reopen, METH_NOARGS, NULL},
-    {"ring_fd", ring_fd, METH_NOARGS, NULL},
-    {"process_uid", process_uid, METH_NOARGS, NULL},
+    {"start", (PyCFunction)(void (*)(void))start, METH_VARARGS | METH_KEYWORDS, "Makes the ring and begins to record."},
+    {"stop", stop, METH_NOARGS, "Ends recording; the ring stays readable."},
+    {"close", close_, METH_NOARGS, "Marks the ring as ended in order, and stops."},
+    {"reopen", reopen, METH_NOARGS, "A new ring, in a forked child."},
+    {"ring_fd", ring_fd, METH_NOARGS, "The ring's file descriptor; -1: none."},
+    {"process_uid", process_uid, METH_NOARGS, "16 random bytes."},
+    {"set_level", set_level, METH_O, "How much is recorded from now on."},
+    {"arm", arm, METH_O, "Classifies one code object that existed before start()."},
+    {"why_user", why_user, METH_O, "Whether a file is user code, and which rule says so."},
+    {"new_files", new_files, METH_NOARGS, "(id, path) of user files met since the last call."},
+    {"status", status, METH_NOARGS, "Counters of the recorder."},
     {NULL, NULL, 0, NULL},
 };
 

@@ -24,10 +24,12 @@ def start(
     keys: Sequence[str] = (),  # further names to redact, any spelling
 ) -> None:
     """Makes the ring and begins to record. OSError: no ring can be had; RuntimeError: already started, or a
-    sub-interpreter."""
+    sub-interpreter; ValueError: a size or the level. Code that exists already is not seen until arm(). For tests of
+    the fallbacks, the environment may say AFTERTRACE_FRAMES=public (frames through the documented API only) and
+    AFTERTRACE_RING_MEMORY=file (no memfd)."""
 
 def stop() -> None:
-    """Ends recording: events off, the ring stays readable. Idempotent."""
+    """Ends recording: events off, the ring stays readable until the next start(). Idempotent."""
 
 def close() -> None:
     """Marks the ring as ended in order (offset 208) and stops. For atexit."""
@@ -40,7 +42,9 @@ def ring_fd() -> int:
     """The memfd, owned by the extension; -1 when there is none."""
 
 def process_uid() -> bytes: ...
-def set_level(level: int) -> None: ...
+def set_level(level: int) -> None:
+    """How much is recorded from now on, in running frames too. ValueError: no such level."""
+
 def arm(code: CodeType) -> bool:
     """Classifies one code object that existed before start() (nested ones included): True when it is user code."""
 
@@ -51,8 +55,9 @@ def new_files() -> list[tuple[int, str]]:
     """(file id, path) of user files met since the last call: the source thread hands these over."""
 
 def status() -> dict[str, Any]:
-    """Counters: recording, level, tool_id, frames ('fast' | 'public'), codes_armed, records, lost, activations,
-    parked, ring_bytes ..."""
+    """recording, level, tool_id (-1: none was free, so spans only), frames ('fast' | 'public'), memory ('memfd' |
+    'file'), ring_bytes, defs_bytes; and counters: codes_armed, records, lost (records that could not be written),
+    doubts (events that did not fit what was known), refused (bad arguments to spans), activations, parked."""
 
 def encode_value(
     value: object, *, depth: int = 3, items: int = 32, fields: int = 24, text: int = 256, room: int = 4096

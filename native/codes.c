@@ -1,0 +1,350 @@
+/* Classifies each code object once, when it is made (PyCode_AddWatcher) or armed, and keeps what is known of it in its co_extra. */
+#include "codes.h"
+#include "redact.h"
+#include "ring.h"
+#include "rules.h"
+#include "values.h"
+
+#include <stdlib.h>
+
+enum { DEFINE_FILE = 1, DEFINE_CODE = 2 };
+
+#define MAX_COPIES 1000   /* code objects of one place: generated again and again */
+#define MAX_LIBRARY 4096  /* remembered file names that are not user code */
+#define MAX_FILES 65536
+#define MAX_SLOTS 1000
+
+Py_ssize_t codes_extra = -1;
+
+static SetEvents set_events;
+static int watcher = -1;
+static CodeInfo all = {.next = &all, .previous = &all}; /* ring of all that is armed */
+static uint32_t codes_made, codes_live, files_made;
+static PyObject *user_files;    /* dict: path -> id */
+static PyObject *library_files; /* set of paths */
+static PyObject *copies;        /* dict: (path, qualified name, first line) -> count */
+static PyObject *pending_files; /* list of (id, path): what new_files() will say */
+
+static void unlink_info(CodeInfo *info)
+{
+    info->next->previous = info->previous;
+    info->previous->next = info->next;
+    codes_live--;
+}
+
+static void free_info(void *pointer)
+{
+    CodeInfo *info = pointer;
+    if (!info)
+        return;
+    if (info->next)
+        unlink_info(info);
+    linesets_free(&info->sets);
+    free(info->flags);
+    free(info);
+}
+
+/* -- definitions -------------------------------------------------------------------------------------------------- */
+
+static int define(uint8_t kind, const Out *out, uint8_t *body)
+{
+    int failed = ring_define(kind, body, (size_t)(out->at - body));
+    free(body);
+    if (failed)
+        ring_gap(2, "definitions full");
+    return failed;
+}
+
+static size_t text_room(PyObject *str) { return (size_t)PyUnicode_GET_LENGTH(str) * 4 + 10; }
+
+static int define_file(PyObject *path, uint32_t id)
+{
+    size_t room = text_room(path) + 10;
+    uint8_t *body = malloc(room);
+    if (!body)
+        return -1;
+    Out out = {body, body + room};
+    put_varint(&out, id);
+    put_pystr(&out, path, room - 20);
+    return define(DEFINE_FILE, &out, body);
+}
+
+static size_t definition_room(PyCodeObject *code)
+{
+    size_t room = 128 + text_room(code->co_name) + text_room(code->co_qualname) + (size_t)PyBytes_GET_SIZE(code->co_linetable);
+    for (int i = 0; i < code->co_nlocalsplus; i++)
+        room += text_room(PyTuple_GET_ITEM(code->co_localsplusnames, i)) + 1;
+    return room;
+}
+
+static int define_code(const CodeInfo *info)
+{
+    PyCodeObject *code = info->code;
+    size_t room = definition_room(code);
+    uint8_t *body = malloc(room);
+    if (!body)
+        return -1;
+    Out out = {body, body + room};
+    put_varint(&out, info->id);
+    put_varint(&out, info->file);
+    put_pystr(&out, code->co_name, text_room(code->co_name));
+    put_pystr(&out, code->co_qualname, text_room(code->co_qualname));
+    put_varint(&out, (uint64_t)(code->co_firstlineno < 0 ? 0 : code->co_firstlineno));
+    put_varint(&out, (uint32_t)code->co_flags);
+    put_varint(&out, (uint64_t)code->co_argcount);
+    put_varint(&out, (uint64_t)code->co_posonlyargcount);
+    put_varint(&out, (uint64_t)code->co_kwonlyargcount);
+    put_varint(&out, info->slots);
+    for (int i = 0; i < info->slots; i++) {
+        PyObject *name = PyTuple_GET_ITEM(code->co_localsplusnames, i);
+        put_pystr(&out, name, text_room(name));
+        put_u8(&out, info->flags[i] & 31);
+    }
+    size_t n = (size_t)PyBytes_GET_SIZE(code->co_linetable);
+    put_varint(&out, n);
+    put_raw(&out, PyBytes_AS_STRING(code->co_linetable), n);
+    return define(DEFINE_CODE, &out, body);
+}
+
+void codes_redefine(void)
+{
+    PyObject *path, *id;
+    Py_ssize_t at = 0;
+    Py_CLEAR(pending_files);
+    pending_files = PyList_New(0);
+    while (user_files && PyDict_Next(user_files, &at, &path, &id)) {
+        define_file(path, (uint32_t)PyLong_AsUnsignedLong(id));
+        PyObject *pair = PyTuple_Pack(2, id, path);
+        if (!pair || !pending_files || PyList_Append(pending_files, pair) < 0)
+            PyErr_Clear(); /* the source is missing then, nothing else */
+        Py_XDECREF(pair);
+    }
+    for (CodeInfo *info = all.next; info != &all; info = info->next)
+        define_code(info);
+}
+
+/* -- classification ------------------------------------------------------------------------------------------------ */
+
+static int remember_library(PyObject *path)
+{
+    if (PySet_GET_SIZE(library_files) >= MAX_LIBRARY && PySet_Clear(library_files) < 0)
+        return -1;
+    return PySet_Add(library_files, path);
+}
+
+/* A new user file gets its id and its definition. -1 with or without an exception: not to be armed. */
+static int remember_user(PyObject *path, uint32_t *id)
+{
+    if (PyDict_GET_SIZE(user_files) >= MAX_FILES || define_file(path, files_made + 1) < 0)
+        return -1;
+    PyObject *number = PyLong_FromUnsignedLong(++files_made);
+    PyObject *pair = number ? PyTuple_Pack(2, number, path) : NULL;
+    int failed = !pair || PyDict_SetItem(user_files, path, number) < 0 || PyList_Append(pending_files, pair) < 0;
+    Py_XDECREF(number);
+    Py_XDECREF(pair);
+    *id = files_made;
+    return failed ? -1 : 0;
+}
+
+/* 1: user code of file `id`; 0: not; -1: an exception, or no room. Only exact str: nothing of the program's may run. */
+static int classify(PyObject *path, uint32_t *id)
+{
+    char why[512];
+    if (!PyUnicode_CheckExact(path))
+        return 0;
+    PyObject *known = PyDict_GetItemWithError(user_files, path);
+    if (known) {
+        *id = (uint32_t)PyLong_AsUnsignedLong(known);
+        return 1;
+    }
+    int library = PyErr_Occurred() ? -1 : PySet_Contains(library_files, path);
+    if (library)
+        return library < 0 ? -1 : 0;
+    const char *text = PyUnicode_AsUTF8(path);
+    if (!text)
+        PyErr_Clear(); /* lone surrogates: no rule can name it */
+    if (!text || !rules_user(text, why, sizeof why))
+        return remember_library(path);
+    return remember_user(path, id) < 0 ? -1 : 1;
+}
+
+/* How many code objects there have been at this place; the count stops at the limit. -1: exception. */
+static long count_copy(PyCodeObject *code)
+{
+    PyObject *line = PyLong_FromLong(code->co_firstlineno);
+    PyObject *key = line ? PyTuple_Pack(3, code->co_filename, code->co_qualname, line) : NULL;
+    PyObject *known = key ? PyDict_GetItemWithError(copies, key) : NULL;
+    long count = known ? PyLong_AsLong(known) + 1 : 1;
+    PyObject *number = key && !PyErr_Occurred() && count <= MAX_COPIES + 1 ? PyLong_FromLong(count) : NULL;
+    if (number && PyDict_SetItem(copies, key, number) < 0)
+        count = -1;
+    if (PyErr_Occurred())
+        count = -1;
+    Py_XDECREF(number);
+    Py_XDECREF(key);
+    Py_XDECREF(line);
+    return count;
+}
+
+static int first_is_self(PyCodeObject *code)
+{
+    if (!code->co_argcount)
+        return 0;
+    PyObject *name = PyTuple_GET_ITEM(code->co_localsplusnames, 0);
+    return PyUnicode_CompareWithASCIIString(name, "self") == 0 || PyUnicode_CompareWithASCIIString(name, "cls") == 0;
+}
+
+static int fill_flags(CodeInfo *info, PyCodeObject *code)
+{
+    info->flags = calloc((size_t)info->slots + 1, 1);
+    if (!info->flags)
+        return -1;
+    for (int i = 0; i < info->slots; i++) {
+        uint8_t kind = (uint8_t)PyBytes_AS_STRING(code->co_localspluskinds)[i];
+        info->flags[i] = (uint8_t)((kind & 0x20 ? SLOT_LOCAL : 0) | (kind & 0x40 ? SLOT_CELL : 0) | (kind & 0x80 ? SLOT_FREE : 0) |
+                                   (i < info->arguments ? SLOT_ARGUMENT : 0));
+        if (redact_name(PyTuple_GET_ITEM(code->co_localsplusnames, i)))
+            info->flags[i] |= SLOT_REDACTED;
+    }
+    if (first_is_self(code))
+        info->flags[0] |= SLOT_SELF;
+    return 0;
+}
+
+static CodeInfo *make_info(PyCodeObject *code, uint32_t file)
+{
+    CodeInfo *info = calloc(1, sizeof *info);
+    if (!info)
+        return NULL;
+    info->code = code;
+    info->file = file;
+    info->first_line = code->co_firstlineno;
+    info->slots = (uint16_t)(code->co_nlocalsplus < MAX_SLOTS ? code->co_nlocalsplus : MAX_SLOTS);
+    int arguments = code->co_argcount + code->co_kwonlyargcount + !!(code->co_flags & CO_VARARGS) + !!(code->co_flags & CO_VARKEYWORDS);
+    info->arguments = (uint16_t)(arguments < info->slots ? arguments : info->slots);
+    info->suspends = (code->co_flags & (CO_GENERATOR | CO_COROUTINE | CO_ASYNC_GENERATOR)) != 0;
+    info->lines = linesets_span(code) <= MAX_LINES;
+    info->id = codes_made + 1;
+    if (fill_flags(info, code) < 0 || (info->lines && linesets_build(&info->sets, code) < 0) || define_code(info) < 0) {
+        free_info(info);
+        return NULL;
+    }
+    codes_made++;
+    return info;
+}
+
+static void link_info(CodeInfo *info)
+{
+    info->previous = all.previous;
+    info->next = &all;
+    all.previous->next = info;
+    all.previous = info;
+    codes_live++;
+}
+
+static int attach(PyCodeObject *code, uint32_t file)
+{
+    CodeInfo *info = make_info(code, file);
+    if (!info)
+        return -1;
+    if (PyUnstable_Code_SetExtra((PyObject *)code, codes_extra, info) < 0) {
+        free_info(info);
+        return -1;
+    }
+    link_info(info);
+    if (!info->lines)
+        ring_gap(3, "more than 2000 lines: calls only");
+    return set_events(info);
+}
+
+/* 1: user code, armed or too much of it; 0: not; -1 with or without an exception. */
+static int consider(PyCodeObject *code)
+{
+    uint32_t file = 0;
+    int user = classify(code->co_filename, &file);
+    if (user <= 0)
+        return user;
+    if (!PyUnicode_CheckExact(code->co_qualname) || !PyUnicode_CheckExact(code->co_name))
+        return 0;
+    long copy = count_copy(code);
+    if (copy < 0)
+        return -1;
+    if (copy <= MAX_COPIES)
+        return attach(code, file) < 0 ? -1 : 1;
+    if (copy == MAX_COPIES + 1)
+        ring_gap(3, "more than 1000 code objects of one place");
+    return 1;
+}
+
+/* Called while a code object is being made: whatever fails here must not be seen by the program. */
+static int on_code(PyCodeEvent event, PyCodeObject *code)
+{
+    if (event != PY_CODE_EVENT_CREATE || !at_ring.on)
+        return 0;
+    PyObject *pending = PyErr_GetRaisedException();
+    if (consider(code) < 0)
+        PyErr_Clear();
+    PyErr_SetRaisedException(pending);
+    return 0;
+}
+
+int codes_arm(PyCodeObject *code)
+{
+    for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(code->co_consts); i++) {
+        PyObject *constant = PyTuple_GET_ITEM(code->co_consts, i);
+        if (PyCode_Check(constant) && codes_arm((PyCodeObject *)constant) < 0)
+            return -1;
+    }
+    if (code_info(code))
+        return 1;
+    int user = consider(code);
+    return user < 0 && !PyErr_Occurred() ? 0 : user;
+}
+
+int codes_set_events(void)
+{
+    for (CodeInfo *info = all.next; info != &all; info = info->next)
+        if (set_events(info) < 0)
+            return -1;
+    return 0;
+}
+
+PyObject *codes_new_files(void)
+{
+    PyObject *files = pending_files ? pending_files : PyList_New(0);
+    pending_files = PyList_New(0);
+    if (!pending_files)
+        Py_CLEAR(files);
+    return files;
+}
+
+uint32_t codes_armed(void) { return codes_live; }
+
+static int ready(PyObject **object, PyObject *made)
+{
+    if (*object)
+        Py_XDECREF(made);
+    else
+        *object = made;
+    return *object ? 0 : -1;
+}
+
+int codes_start(SetEvents events)
+{
+    set_events = events;
+    if (ready(&user_files, PyDict_New()) < 0 || ready(&library_files, PySet_New(NULL)) < 0 || ready(&copies, PyDict_New()) < 0 ||
+        ready(&pending_files, PyList_New(0)) < 0)
+        return -1;
+    if (codes_extra < 0 && (codes_extra = PyUnstable_Eval_RequestCodeExtraIndex(free_info)) < 0)
+        return -1;
+    if (watcher < 0)
+        watcher = PyCode_AddWatcher(on_code);
+    return watcher < 0 ? -1 : 0;
+}
+
+void codes_stop(void)
+{
+    if (watcher >= 0 && PyCode_ClearWatcher(watcher) < 0)
+        PyErr_Clear();
+    watcher = -1;
+}

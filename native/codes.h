@@ -1,0 +1,72 @@
+/* What the recorder knows of each code object of user code: its id, its slots, what each of its lines writes and reads. */
+#ifndef AFTERTRACE_CODES_H
+#define AFTERTRACE_CODES_H
+
+#include <Python.h>
+
+enum SlotFlag { /* as in the CODE definition */
+    SLOT_LOCAL = 1, SLOT_CELL = 2, SLOT_FREE = 4, SLOT_ARGUMENT = 8, SLOT_REDACTED = 16,
+    SLOT_SELF = 32, /* ours: the receiver of a method */
+};
+
+typedef struct {
+    uint32_t at; /* in LineSets.slots: first those written, then those only read */
+    uint16_t writes, reads;
+} LineSet;
+
+/* What each line's instructions store or delete, and load. Lines are counted from the first line of the code. */
+typedef struct {
+    int32_t first, count; /* lines first ... first + count - 1 */
+    LineSet *lines;
+    uint16_t *slots;
+} LineSets;
+
+typedef struct CodeInfo {
+    uint32_t id; /* in the definitions; 0 until defined */
+    uint32_t file;
+    int32_t first_line;
+    uint16_t slots, arguments;
+    uint8_t suspends; /* generator, coroutine or asynchronous generator */
+    uint8_t lines;    /* may have LINE events */
+    uint8_t *flags;   /* SlotFlag, per slot */
+    LineSets sets;
+    PyCodeObject *code; /* borrowed: its co_extra owns this */
+    struct CodeInfo *next, *previous;
+} CodeInfo;
+
+extern Py_ssize_t codes_extra; /* index into co_extra */
+
+/* NULL: not user code, or not armed. */
+static inline CodeInfo *code_info(PyCodeObject *code)
+{
+    void *info = NULL;
+    if (PyUnstable_Code_GetExtra((PyObject *)code, codes_extra, &info) < 0)
+        PyErr_Clear();
+    return info;
+}
+
+/* The set of a line, NULL: nothing is known of it. */
+static inline const LineSet *code_line(const CodeInfo *info, int32_t line)
+{
+    int64_t i = (int64_t)line - info->sets.first;
+    return i >= 0 && i < info->sets.count ? &info->sets.lines[i] : NULL;
+}
+
+/* Begins to watch code objects as they are made. `events` sets the local events of one: 0 or -1 with an exception. */
+typedef int (*SetEvents)(CodeInfo *info);
+int codes_start(SetEvents events);
+void codes_stop(void);
+
+int codes_arm(PyCodeObject *code);   /* 1: user code, 0: not, -1 with an exception; nested code included */
+int codes_set_events(void);          /* anew for all that is armed; 0 or -1 */
+void codes_redefine(void);           /* into a new ring */
+PyObject *codes_new_files(void);     /* new reference: what new_files() returns */
+uint32_t codes_armed(void);
+
+/* linesets.c: 0, or -1 when there is no memory (an exception may be set). Not for more than MAX_LINES lines. */
+#define MAX_LINES 2000
+int linesets_build(LineSets *sets, PyCodeObject *code);
+int linesets_span(PyCodeObject *code); /* lines from the first to the last */
+void linesets_free(LineSets *sets);
+
+#endif
