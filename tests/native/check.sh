@@ -14,4 +14,4 @@ cp -r setup.py pyproject.toml MANIFEST.in README.md LICENSE native src "$build"
 )
 echo "== the extension's tests under AddressSanitizer and UBSan"
 LD_PRELOAD="$(gcc -print-file-name=libasan.so) $(gcc -print-file-name=libubsan.so)" ASAN_OPTIONS=detect_leaks=0 \
-    PYTHONPATH="$build/src" "$python" -P -m pytest -q -p no:cacheprovider tests/native_values
+    PYTHONPATH="$build/src" "$python" -P -m pytest -q -p no:cacheprovider tests/native_values tests/record_native
