@@ -1,0 +1,1 @@
+"""The shop's front door: what browsers and the till talk to."""

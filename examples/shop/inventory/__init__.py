@@ -1,0 +1,1 @@
+"""Stock and shelves of the warehouse."""

@@ -1,0 +1,11 @@
+CREATE TABLE IF NOT EXISTS stock (
+    sku TEXT PRIMARY KEY,
+    title TEXT NOT NULL,
+    aisle TEXT NOT NULL,
+    pieces INTEGER NOT NULL
+);
+CREATE TABLE IF NOT EXISTS shelves (
+    shelf TEXT PRIMARY KEY,
+    aisle TEXT NOT NULL,
+    bins INTEGER NOT NULL
+);

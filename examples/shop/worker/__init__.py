@@ -1,0 +1,1 @@
+"""What happens after the sale: invoices and mail, off a queue."""
