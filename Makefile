@@ -2,7 +2,7 @@
 PYTHONS ?= 3.13 3.12
 STAMPS  := $(PYTHONS:%=.venv/%/.installed)
 FIRST   := $(firstword $(PYTHONS))
-SOURCES := $(shell find src native -type f -name '*.py' -o -type f -name '*.[ch]' -o -type f -name '*.sql' -o -type f -name '*.pyi') pyproject.toml setup.py MANIFEST.in
+SOURCES := $(shell find src native examples -type f -name '*.py' -o -type f -name '*.[ch]' -o -type f -name '*.sql' -o -type f -name '*.pyi' -o -type f -path 'examples/*.json') pyproject.toml setup.py MANIFEST.in
 PYTEST_ARGS ?=
 
 .PHONY: test lint native-check dev clean

@@ -97,14 +97,14 @@ async def big_cart(client: httpx.AsyncClient) -> dict[str, Any]:
 async def last_piece(client: httpx.AsyncClient) -> dict[str, Any]:
     """Four at once want the last piece, until two of them get it."""
     body = {"region": "DE-W1", "wanted": [{"sku": RACED, "quantity": 1}]}
-    for number in range(RACE_ROUNDS):
+    for rounds in range(1, RACE_ROUNDS + 1):  # noqa: B007 (reported)
         await client.put(f"{INVENTORY}/stock", json={"sku": RACED, "pieces": 1})
         answers = await asyncio.gather(*(client.post(f"{INVENTORY}/reserve", json=body) for _ in range(4)))
         left = (await client.get(f"{INVENTORY}/stock/{RACED}")).json()["pieces"]
         if left < 0:
             break
     await client.put(f"{INVENTORY}/stock", json={"sku": RACED, "pieces": 4000})
-    return {"status": max(answer.status_code for answer in answers), "left": left, "rounds": number + 1}
+    return {"status": max(answer.status_code for answer in answers), "left": left, "rounds": rounds}
 
 
 async def machine(client: httpx.AsyncClient) -> dict[str, Any]:

@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 
 from aftertrace.cli.demo.processes import Shop
-from tests.shop.conftest import wait_for_text
+
+from .conftest import wait_for_text
 
 pytestmark = pytest.mark.whole
 

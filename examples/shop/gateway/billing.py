@@ -5,7 +5,7 @@ from gateway.schemas import Receipt
 CURRENCIES = {"DK": "DKK", "PL": "PLN", "CZ": "CZK"}
 
 
-def invoice_message(receipt: Receipt, country: str, recipient: str) -> dict[str, str]:
+def invoice_job(receipt: Receipt, country: str, recipient: str) -> dict[str, str]:
     """All that the invoice needs, as text."""
     amount = f"{receipt.total_cents / 100:,.2f}"  # fault: 5
     currency = CURRENCIES.get(country, "EUR")

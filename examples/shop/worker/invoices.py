@@ -1,4 +1,4 @@
-"""From a message to an invoice."""
+"""From a job of the queue to an invoice."""
 
 from dataclasses import dataclass
 from decimal import ROUND_HALF_UP, Decimal
@@ -16,14 +16,16 @@ class Invoice:
     currency: str
 
 
-def make_invoice(message: dict[str, str]) -> Invoice:
-    reference = message["order"]
-    amount = message["amount"]
+def make_invoice(job: dict[str, str]) -> Invoice:
+    reference = job["order"]
+    amount = job["amount"]
     gross = Decimal(amount)
     net = (gross / (1 + TAX)).quantize(CENT, ROUND_HALF_UP)
-    return Invoice(reference, message["recipient"], net, gross - net, message["currency"])
+    return Invoice(reference, job["recipient"], net, gross - net, job["currency"])
 
 
 def as_text(invoice: Invoice) -> str:
     gross = invoice.net + invoice.tax
-    return f"Invoice for {invoice.reference}\n\nnet {invoice.net}\ntax {invoice.tax}\nto pay {gross} {invoice.currency}\n"
+    return (
+        f"Invoice for {invoice.reference}\n\nnet {invoice.net}\ntax {invoice.tax}\nto pay {gross} {invoice.currency}\n"
+    )

@@ -1,6 +1,5 @@
 """The queue, and what is done with its messages."""
 
-
 from huey import SqliteHuey
 
 from worker import config, db, invoices, mailer
@@ -10,8 +9,8 @@ queue = SqliteHuey("shop", filename=str(config.QUEUE))
 
 
 @queue.task()
-def send_invoice(message: dict[str, str]) -> int:
-    invoice = invoices.make_invoice(message)
+def send_invoice(job: dict[str, str]) -> int:
+    invoice = invoices.make_invoice(job)
     number = db.save(invoice)
     mailer.post(invoice.recipient, f"Invoice {number}", invoices.as_text(invoice))
     return number

@@ -15,7 +15,7 @@ import urllib.request
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from aftertrace.cli.demo.variants import Variant
 from aftertrace.errors import AftertraceError, Unavailable
@@ -71,7 +71,7 @@ class Processes:
     logs: Path
     started: list[Process] = field(default_factory=list)
 
-    def __enter__(self) -> Processes:
+    def __enter__(self) -> Self:
         self.logs.mkdir(parents=True, exist_ok=True)
         return self
 
@@ -82,7 +82,13 @@ class Processes:
         log = self.logs / f"{name}.log"
         with log.open("ab") as output:
             popen = subprocess.Popen(
-                command, env=dict(env), cwd=cwd, stdin=subprocess.DEVNULL, stdout=output, stderr=output, start_new_session=True
+                command,
+                env=dict(env),
+                cwd=cwd,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                start_new_session=True,
             )
         process = Process(name, popen, log)
         self.started.append(process)
@@ -182,7 +188,13 @@ class Shop:
         """What the customers of traffic.py report. Raises DemoFailed if they could not do what they meant to."""
         command = self._traffic(*arguments)
         done = subprocess.run(
-            command, env=self.env, cwd=self.variant.root, capture_output=True, text=True, timeout=TRAFFIC_SECONDS, check=False
+            command,
+            env=self.env,
+            cwd=self.variant.root,
+            capture_output=True,
+            text=True,
+            timeout=TRAFFIC_SECONDS,
+            check=False,
         )
         return _report(done.returncode, done.stdout, done.stderr)
 
@@ -192,31 +204,33 @@ class Shop:
     def kill_in_request(self) -> dict[str, Any]:
         """Fault 6: a stocktake waits for a shelf that somebody else keeps closed; its process is killed meanwhile.
 
-        Gives what the client got; its ``pid`` is the killed process's. Raises DemoFailed if the stocktake never got there.
+        Gives what the client got, and the ``pid`` of what was killed. Raises DemoFailed if it never got there.
         """
         import fcntl  # noqa: PLC0415 (not on every platform where the rest of the command line works)
 
         stuck, victim = self.variant.manifest["stuck"], self.by_role["back"]
+        command, pipe = self._traffic("fault", "6"), subprocess.PIPE
         with (self.data / stuck["lock"]).open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
-            client = subprocess.Popen(
-                self._traffic("fault", "6"), env=self.env, cwd=self.variant.root, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-            )
-            try:
-                self._wait_for_ledger(stuck)
-                victim.kill()
-                output, errors = client.communicate(timeout=TRAFFIC_SECONDS)
-            finally:
-                client.kill()
-                client.wait()
+            with subprocess.Popen(
+                command, env=self.env, cwd=self.variant.root, stdout=pipe, stderr=pipe, text=True
+            ) as client:
+                try:
+                    self._wait_for_ledger(stuck)
+                    victim.kill()
+                    output, errors = client.communicate(timeout=TRAFFIC_SECONDS)
+                finally:
+                    client.kill()
         return {**_report(client.returncode, output, errors), "pid": victim.pid}
 
     def _wait_for_ledger(self, stuck: Mapping[str, str]) -> None:
-        """Until the shelf before the closed one is counted, and a little longer: the next step is to wait for the lock."""
-        ledger, deadline = self.data / stuck["ledger"], time.monotonic() + 20
+        """Until the shelf before the closed one is counted, and a little longer: it waits for the lock then."""
+        ledger, deadline = self.data / stuck["progress"], time.monotonic() + 20
         while not (ledger.exists() and f"{stuck['before']}," in ledger.read_text()):
             if time.monotonic() > deadline:
-                raise DemoFailed("demo-stocktake", "The stocktake did not reach the closed shelf.", f"Logs: {self.processes.logs}")
+                raise DemoFailed(
+                    "demo-stocktake", "The stocktake did not reach the closed shelf.", f"Logs: {self.processes.logs}"
+                )
             time.sleep(0.05)
         time.sleep(0.7)
 

@@ -13,4 +13,6 @@ def shop_sources() -> Path:
     for directory in (here.with_name("shop"), here.parents[4] / "examples" / "shop"):
         if (directory / "shop.json").is_file():
             return directory
-    raise NotFound("no-shop", "The demo's shop is not part of this installation.", "Install aftertrace from its wheel or checkout.")
+    raise NotFound(
+        "no-shop", "The demo's shop is not part of this installation.", "Install aftertrace from its wheel or checkout."
+    )

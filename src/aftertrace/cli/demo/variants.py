@@ -82,11 +82,11 @@ class Renaming:
 
 
 def make(shop: Path, target: Path, seed: int | None = None) -> Variant:
-    """Copies the shop from ``shop`` into the new directory ``target``. The same seed gives the same copy; None: the base.
+    """Copies the shop into the new directory ``target``. The same seed gives the same copy; None gives the base.
 
     Raises ValueError if the vocabulary would make two names one.
     """
-    chance = random.Random(seed)
+    chance = random.Random(seed)  # noqa: S311 (reproducible on purpose)
     vocabulary = json.loads((shop / "vocabulary.json").read_text())
     texts = {path: (shop / path).read_text() for path in _sources(shop)}
     declared, manifest = (shop / "faults.json").read_text(), (shop / "shop.json").read_text()
@@ -103,7 +103,9 @@ def make(shop: Path, target: Path, seed: int | None = None) -> Variant:
         marks |= {fault: (new_path, lines, line) for fault, line in found.items()}
         (target / new_path).parent.mkdir(parents=True, exist_ok=True)
         (target / new_path).write_text("\n".join(lines) + "\n")
-    truths = {int(n): _truth(int(n), entry, *marks[int(n)]) for n, entry in json.loads(renaming.apply(declared)).items()}
+    truths = {
+        int(n): _truth(int(n), entry, *marks[int(n)]) for n, entry in json.loads(renaming.apply(declared)).items()
+    }
     return Variant(target, seed, json.loads(renaming.apply(manifest)), truths)
 
 
@@ -228,6 +230,10 @@ def _check(renaming: Renaming, texts: list[str]) -> None:
         return
     used = {hit[0].lower() for text in texts for hit in WORD.finditer(text)}
     new = list(renaming.words.values())
-    bad = [word for word in new if word in used or new.count(word) > 1 or keyword.iskeyword(word) or hasattr(builtins, word)]
+    bad = [
+        word
+        for word in new
+        if word in used or new.count(word) > 1 or keyword.iskeyword(word) or hasattr(builtins, word)
+    ]
     if bad:
         raise ValueError(f"the vocabulary gives names that are in use: {', '.join(sorted(set(bad)))}")
