@@ -20,7 +20,9 @@ WORDS = re.compile(r"[A-Za-z]+")
 
 
 def texts(root: Path) -> dict[str, str]:
-    return {str(path.relative_to(root)): path.read_text() for path in sorted(root.rglob("*")) if path.is_file()}
+    """The files of a shop; what an install byte-compiled beside them is none of it."""
+    files = (path for path in sorted(root.rglob("*")) if path.is_file() and "__pycache__" not in path.parts)
+    return {str(path.relative_to(root)): path.read_text() for path in files}
 
 
 def test_the_base_is_the_checked_in_shop_without_its_marks(tmp_path: Path) -> None:
