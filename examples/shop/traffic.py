@@ -12,6 +12,7 @@ import json
 import os
 import random
 import sys
+import time
 from typing import Any
 
 import httpx
@@ -25,7 +26,8 @@ MACHINE = "M-90"
 RACED = "A-17"
 LIMIT_SECONDS = 60.0
 BIG_CART = 60
-RACE_ROUNDS = 25
+RACE_BUYERS = 12
+RACE_SECONDS = 30.0  # how long to try until two of them meet
 
 
 class Customer:
@@ -95,14 +97,15 @@ async def big_cart(client: httpx.AsyncClient) -> dict[str, Any]:
 
 
 async def last_piece(client: httpx.AsyncClient) -> dict[str, Any]:
-    """Four at once want the last piece, until two of them get it."""
+    """Many at once want the last piece, until two of them get it."""
     body = {"region": "DE-W1", "wanted": [{"sku": RACED, "quantity": 1}]}
-    for rounds in range(1, RACE_ROUNDS + 1):  # noqa: B007 (reported)
+    rounds, left, until = 0, 0, time.monotonic() + RACE_SECONDS
+    while left >= 0 and time.monotonic() < until:
+        rounds += 1
         await client.put(f"{INVENTORY}/stock", json={"sku": RACED, "pieces": 1})
-        answers = await asyncio.gather(*(client.post(f"{INVENTORY}/reserve", json=body) for _ in range(4)))
+        buyers = (client.post(f"{INVENTORY}/reserve", json=body) for _ in range(RACE_BUYERS))
+        answers = await asyncio.gather(*buyers)
         left = (await client.get(f"{INVENTORY}/stock/{RACED}")).json()["pieces"]
-        if left < 0:
-            break
     await client.put(f"{INVENTORY}/stock", json={"sku": RACED, "pieces": 4000})
     return {"status": max(answer.status_code for answer in answers), "left": left, "rounds": rounds}
 
