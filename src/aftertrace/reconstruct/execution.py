@@ -6,11 +6,16 @@ against cause (a server's steps lie between the start and the end of the client 
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
+from operator import attrgetter
 
-from aftertrace.model import Keep, LogRecord, Resource, Source, Span, Value
+from aftertrace.errors import NotFound
+from aftertrace.model import Keep, LogRecord, Resource, Source, Span, Value, ValueKind
+
+_written_at = attrgetter("written_at")
 
 
 class StepKind(StrEnum):
@@ -118,7 +123,16 @@ class Binding:
     name: str
     value: Value
     written_at: int  # step index at which it became visible
-    line: int  # the line that wrote it: previous LINE of the activation, or the call for an argument
+    line: int  # the line that wrote it: previous LINE of the activation, the def for an argument; 0: unknown
+
+
+@dataclass(frozen=True, slots=True)
+class Entered:
+    """A frame began to run: by its START, or again by a RESUME or THROW, which may have another caller."""
+
+    step: int
+    parent: int  # activation of the caller, 0: none
+    call_line: int  # line in the caller, 0: unknown
 
 
 @dataclass(slots=True)
@@ -133,11 +147,55 @@ class Execution:
     keeps: Sequence[Keep]
     gaps: Sequence[Gap]
     _history: dict[tuple[int, int, str], list[Binding]] = field(default_factory=dict, repr=False)
+    _frame_steps: dict[tuple[int, int], list[int]] = field(default_factory=dict, repr=False)
+    _entered: dict[tuple[int, int], list[Entered]] = field(default_factory=dict, repr=False)
+    _addresses: dict[str, int] = field(default_factory=dict, repr=False)
 
     def frame(self, step: Step) -> Frame | None:
         """The frame that a step belongs to."""
         return self.frames.get((step.process, step.activation))
 
     def history(self, frame: Frame, name: str) -> Sequence[Binding]:
-        """Every value that a name held in a frame, in order."""
+        """Every value that a name held in a frame, in order; UNBOUND where it was deleted."""
         return self._history.get((frame.process, frame.activation, name), ())
+
+    def locals_at(self, frame: Frame, step: int) -> dict[str, Binding]:
+        """What each bound name of a frame held when a step (an index) was reached, in the code's order of names."""
+        found: dict[str, Binding] = {}
+        for name in frame.code.names:
+            history = self._history.get((frame.process, frame.activation, name))
+            at = bisect_right(history, step, key=_written_at) if history else 0
+            if history and at and (binding := history[at - 1]).value.kind is not ValueKind.UNBOUND:
+                found[name] = binding
+        return found
+
+    def steps_of(self, frame: Frame) -> Sequence[int]:
+        """Indexes of a frame's steps, in order."""
+        return self._frame_steps.get((frame.process, frame.activation), ())
+
+    def line_at(self, frame: Frame, step: int) -> int:
+        """The line at which a frame stood when a step was reached, 0: unknown."""
+        own = self.steps_of(frame)
+        at = bisect_right(own, step)
+        return self.steps[own[at - 1]].line if at else 0
+
+    def entered_at(self, frame: Frame, step: int) -> Entered | None:
+        """How a frame came to run what it was running when a step was reached."""
+        entered = self._entered.get((frame.process, frame.activation), ())
+        at = bisect_right(entered, step, key=lambda one: one.step)
+        return entered[at - 1] if at else None
+
+    def caller_at(self, frame: Frame, step: int) -> Frame | None:
+        """The recorded frame of the same process that had called, or resumed, a frame at a step."""
+        entered = self.entered_at(frame, step)
+        parent = entered.parent if entered else frame.parent
+        found = self.frames.get((frame.process, parent)) if parent else None
+        return None if found is frame else found
+
+    def at_address(self, address: str) -> Step:
+        """The step with an address. NotFound."""
+        index = self._addresses.get(address)
+        if index is None:
+            hint = "An address looks like 1f2e3d4c.12.3; `step` shows them, and `why --json` gives them."
+            raise NotFound("no-such-step", f"No step of this request has the address {address!r}.", hint)
+        return self.steps[index]

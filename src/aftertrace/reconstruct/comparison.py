@@ -1,0 +1,238 @@
+"""Comparison of recorded values: True, False, or None when what was captured does not decide it."""
+
+from __future__ import annotations
+
+import ast
+import operator
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from aftertrace.model import Value, ValueKind
+from aftertrace.reconstruct.operators import (
+    NotCaptured,
+    Refused,
+    as_range,
+    content,
+    cut,
+    length,
+    make,
+    not_captured,
+    plain,
+)
+
+
+def equal(a: Value, b: Value) -> bool | None:
+    """Whether two values are equal; None when that cannot be said."""
+    try:
+        a, b = content(a), content(b)
+    except (NotCaptured, Refused):
+        return None
+    if ValueKind.OBJECT in {a.kind, b.kind} or ValueKind.EXCEPTION in {a.kind, b.kind}:
+        return True if a.identity and a.identity == b.identity and a.type == b.type else None
+    if a.kind is not b.kind:
+        return False
+    if a.kind is ValueKind.SCALAR:
+        return _equal_scalars(a, b)
+    if a.kind is ValueKind.MAPPING:
+        return _equal_mappings(a, b)
+    if a.kind is ValueKind.SEQUENCE:
+        return _equal_sequences(a, b)
+    if a.kind is ValueKind.RANGE:
+        return as_range(a) == as_range(b)
+    return a.scalar == b.scalar and a.type == b.type
+
+
+def _equal_scalars(a: Value, b: Value) -> bool | None:
+    if "ellipsis" in {a.type, b.type} or "NotImplementedType" in {a.type, b.type}:
+        return a.type == b.type
+    if not cut(a) and not cut(b):
+        return a.scalar == b.scalar
+    if a.scalar is None or b.scalar is None:  # a whole number of which only the size is known
+        return None if {a.type, b.type} <= {"int", "float"} else False
+    if isinstance(a.scalar, str) and isinstance(b.scalar, str):
+        shared = min(len(a.scalar), len(b.scalar))
+        return False if a.size != b.size or a.scalar[:shared] != b.scalar[:shared] else None
+    if isinstance(a.scalar, bytes) and isinstance(b.scalar, bytes):
+        shared = min(len(a.scalar), len(b.scalar))
+        return False if a.size != b.size or a.scalar[:shared] != b.scalar[:shared] else None
+    return False
+
+
+def _equal_sequences(a: Value, b: Value) -> bool | None:
+    unordered = {"set", "frozenset"}
+    if (a.type in unordered) != (b.type in unordered) or (a.type not in unordered and a.type != b.type):
+        return False
+    if a.size != b.size:
+        return False
+    if a.type not in unordered:
+        return _all([*map(equal, a.items, b.items), None if cut(a) or cut(b) else True])
+    if cut(a) or cut(b):
+        return None
+    return _all([_any(equal(one, other) for other in b.items) for one in a.items])
+
+
+def _equal_mappings(a: Value, b: Value) -> bool | None:
+    if a.size != b.size:
+        return False
+    found = [
+        _any(_all([equal(key, other), equal(value, held)]) for other, held in b.entries) for key, value in a.entries
+    ]
+    if cut(a) or cut(b):
+        return None
+    return _all(found)
+
+
+def _all(parts: Iterable[bool | None]) -> bool | None:
+    known = list(parts)
+    return False if False in known else None if None in known else True
+
+
+def _any(parts: Iterable[bool | None]) -> bool | None:
+    known = list(parts)
+    return True if True in known else None if None in known else False
+
+
+def _decided(outcome: bool | None, a: Value, b: Value) -> bool:
+    if outcome is None:
+        for value in (a, b):
+            content(value)
+        part = next((value for value in (a, b) if cut(content(value))), None)
+        if part is not None:
+            raise not_captured(content(part), f"all of this {part.type}")
+        raise NotCaptured(f"not captured: how {a.type} compares with {b.type} is its own code's word (opaque)")
+    return outcome
+
+
+def contains(container: Value, wanted: Value) -> bool | None:
+    """``wanted in container``; None when that cannot be said."""
+    container = content(container)
+    if container.kind is ValueKind.MAPPING:
+        known = _any(equal(key, wanted) for key, _ in container.entries)
+    elif container.kind is ValueKind.SEQUENCE:
+        known = _any(equal(one, wanted) for one in container.items)
+    elif container.kind is ValueKind.RANGE:
+        number = plain(wanted)
+        return isinstance(number, int) and number in as_range(container)
+    elif isinstance(container.scalar, str):
+        part = plain(wanted)
+        if not isinstance(part, str):
+            raise Refused("only a text is in a text")
+        known = part in container.scalar
+    elif isinstance(container.scalar, bytes):
+        part = plain(wanted)
+        if not isinstance(part, bytes | int) or (isinstance(part, int) and not 0 <= part < 256):
+            raise Refused("only bytes are in bytes")
+        known = part in container.scalar
+    elif container.kind is ValueKind.OBJECT:
+        return None
+    else:
+        raise Refused(f"{container.type} holds nothing")
+    return None if known is False and cut(container) else known
+
+
+def compare(op: ast.cmpop, a: Value, b: Value) -> bool:
+    """One comparison. NotCaptured, Refused."""
+    match op:
+        case ast.Eq():
+            return _decided(equal(a, b), a, b)
+        case ast.NotEq():
+            return not _decided(equal(a, b), a, b)
+        case ast.In():
+            return _decided(contains(b, a), b, a)
+        case ast.NotIn():
+            return not _decided(contains(b, a), b, a)
+        case ast.Is():
+            return _same(a, b)
+        case ast.IsNot():
+            return not _same(a, b)
+        case _:
+            return _ordered(op, a, b)
+
+
+def _same(a: Value, b: Value) -> bool:
+    singles = {"NoneType", "bool", "ellipsis", "NotImplementedType"}
+    if a.kind in {ValueKind.MISSING, ValueKind.REDACTED} and a.type and a.type != b.type:
+        return False
+    a, b = (value if value.kind is ValueKind.SUBCLASS else content(value) for value in (a, b))
+    if a.type in singles or b.type in singles:
+        return a.type == b.type and a.scalar == b.scalar
+    if a.identity and b.identity:
+        return a.identity == b.identity and a.type == b.type
+    if a.type != b.type:
+        return False
+    raise NotCaptured(f"not captured: the identity of {'these' if a.type == b.type else 'this'} {a.type}")
+
+
+_ORDERS: dict[type[ast.cmpop], Callable[[Any, Any], bool]] = {
+    ast.Lt: operator.lt,
+    ast.LtE: operator.le,
+    ast.Gt: operator.gt,
+    ast.GtE: operator.ge,
+}
+
+
+def _ordered(op: ast.cmpop, a: Value, b: Value) -> bool:
+    a, b = content(a), content(b)
+    if a.kind is b.kind is ValueKind.TEMPORAL:
+        if a.type != b.type or a.type == "timedelta" or "+" in f"{a.scalar!r}{b.scalar!r}":
+            raise NotCaptured("not captured: times are recorded as text; only those without an offset are ordered")
+        return _ORDERS[type(op)](a.scalar, b.scalar)
+    if a.kind is b.kind is ValueKind.SEQUENCE and a.type == b.type and a.type in {"list", "tuple"}:
+        for one, other in zip(a.items, b.items, strict=False):
+            if not _decided(equal(one, other), one, other):
+                return _ordered(op, one, other)
+        if (cut(a) or cut(b)) and min(length(a), length(b)) > min(len(a.items), len(b.items)):
+            raise not_captured(a if cut(a) else b)
+        return _ORDERS[type(op)](length(a), length(b))
+    if ValueKind.OBJECT in {a.kind, b.kind}:
+        raise NotCaptured(f"not captured: how {a.type} compares with {b.type} is its own code's word (opaque)")
+    left, right = plain(a), plain(b)
+    numbers = isinstance(left, int | float) and isinstance(right, int | float)
+    if (
+        numbers
+        or (isinstance(left, str) and isinstance(right, str))
+        or (isinstance(left, bytes) and isinstance(right, bytes))
+    ):
+        return _ORDERS[type(op)](left, right)
+    raise Refused(f"{a.type} and {b.type} have no order")
+
+
+def item(value: Value, key: Value) -> Value:
+    """``value[key]``. NotCaptured: it lies beyond what was captured."""
+    value = content(value)
+    if value.kind is ValueKind.MAPPING:
+        return _entry(value, key)
+    if value.kind is ValueKind.OBJECT:
+        raise NotCaptured(f"not captured: {value.type}[...] is its own code's word (opaque)")
+    index = plain(key)
+    if not isinstance(index, int):
+        raise Refused(f"{value.type} is not subscripted by {content(key).type}")
+    size = length(value)
+    if not -size <= index < size:
+        raise Refused(f"index {index} is out of range: it has {size}")
+    index %= size
+    if value.kind is ValueKind.SEQUENCE:
+        if value.type in {"set", "frozenset"}:
+            raise Refused(f"{value.type} is not subscriptable")
+        if index >= len(value.items):
+            raise not_captured(value, f"item {index} of {size}")
+        return value.items[index]
+    if value.kind is ValueKind.RANGE:
+        return make(as_range(value)[index])
+    if isinstance(value.scalar, str | bytes):
+        if index >= len(value.scalar):
+            raise NotCaptured(f"not captured: position {index} of {size} (size)")
+        return make(value.scalar[index])
+    raise Refused(f"{value.type} is not subscriptable")
+
+
+def _entry(value: Value, key: Value) -> Value:
+    unsure = cut(value)
+    for known, found in value.entries:
+        same = equal(known, key)
+        if same:
+            return found
+        unsure = unsure or same is None
+    if unsure:
+        raise not_captured(value, f"all of this dict: {len(value.entries)} of {value.size} entries are")
+    raise Refused("there is no such key")
