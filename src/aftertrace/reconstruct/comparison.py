@@ -4,92 +4,20 @@ from __future__ import annotations
 
 import ast
 import operator
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Any
 
 from aftertrace.model import Value, ValueKind
 from aftertrace.reconstruct.operators import (
     NotCaptured,
     Refused,
-    as_range,
     content,
-    cut,
     length,
     make,
     not_captured,
     plain,
 )
-
-
-def equal(a: Value, b: Value) -> bool | None:
-    """Whether two values are equal; None when that cannot be said."""
-    try:
-        a, b = content(a), content(b)
-    except (NotCaptured, Refused):
-        return None
-    if ValueKind.OBJECT in {a.kind, b.kind} or ValueKind.EXCEPTION in {a.kind, b.kind}:
-        return True if a.identity and a.identity == b.identity and a.type == b.type else None
-    if a.kind is not b.kind:
-        return False
-    if a.kind is ValueKind.SCALAR:
-        return _equal_scalars(a, b)
-    if a.kind is ValueKind.MAPPING:
-        return _equal_mappings(a, b)
-    if a.kind is ValueKind.SEQUENCE:
-        return _equal_sequences(a, b)
-    if a.kind is ValueKind.RANGE:
-        return as_range(a) == as_range(b)
-    return a.scalar == b.scalar and a.type == b.type
-
-
-def _equal_scalars(a: Value, b: Value) -> bool | None:
-    if "ellipsis" in {a.type, b.type} or "NotImplementedType" in {a.type, b.type}:
-        return a.type == b.type
-    if not cut(a) and not cut(b):
-        return a.scalar == b.scalar
-    if a.scalar is None or b.scalar is None:  # a whole number of which only the size is known
-        return None if {a.type, b.type} <= {"int", "float"} else False
-    if isinstance(a.scalar, str) and isinstance(b.scalar, str):
-        shared = min(len(a.scalar), len(b.scalar))
-        return False if a.size != b.size or a.scalar[:shared] != b.scalar[:shared] else None
-    if isinstance(a.scalar, bytes) and isinstance(b.scalar, bytes):
-        shared = min(len(a.scalar), len(b.scalar))
-        return False if a.size != b.size or a.scalar[:shared] != b.scalar[:shared] else None
-    return False
-
-
-def _equal_sequences(a: Value, b: Value) -> bool | None:
-    unordered = {"set", "frozenset"}
-    if (a.type in unordered) != (b.type in unordered) or (a.type not in unordered and a.type != b.type):
-        return False
-    if a.size != b.size:
-        return False
-    if a.type not in unordered:
-        return _all([*map(equal, a.items, b.items), None if cut(a) or cut(b) else True])
-    if cut(a) or cut(b):
-        return None
-    return _all([_any(equal(one, other) for other in b.items) for one in a.items])
-
-
-def _equal_mappings(a: Value, b: Value) -> bool | None:
-    if a.size != b.size:
-        return False
-    found = [
-        _any(_all([equal(key, other), equal(value, held)]) for other, held in b.entries) for key, value in a.entries
-    ]
-    if cut(a) or cut(b):
-        return None
-    return _all(found)
-
-
-def _all(parts: Iterable[bool | None]) -> bool | None:
-    known = list(parts)
-    return False if False in known else None if None in known else True
-
-
-def _any(parts: Iterable[bool | None]) -> bool | None:
-    known = list(parts)
-    return True if True in known else None if None in known else False
+from aftertrace.wire.equality import any_of, as_range, cut, equal
 
 
 def _decided(outcome: bool | None, a: Value, b: Value) -> bool:
@@ -107,9 +35,9 @@ def contains(container: Value, wanted: Value) -> bool | None:
     """``wanted in container``; None when that cannot be said."""
     container = content(container)
     if container.kind is ValueKind.MAPPING:
-        known = _any(equal(key, wanted) for key, _ in container.entries)
+        known = any_of(equal(key, wanted) for key, _ in container.entries)
     elif container.kind is ValueKind.SEQUENCE:
-        known = _any(equal(one, wanted) for one in container.items)
+        known = any_of(equal(one, wanted) for one in container.items)
     elif container.kind is ValueKind.RANGE:
         number = plain(wanted)
         return isinstance(number, int) and number in as_range(container)

@@ -107,7 +107,7 @@ class Cursor:
         return self._run(self.breakpoints, forward=False)
 
     def run_to(self, where: str, *, forward: bool = True) -> Stop:
-        """To the next (or the last before) stop at FILE:LINE or in a function. UsageError, NotFound; stays when there is none."""
+        """To the next stop (or the last before) at FILE:LINE or in a function; stays if none. UsageError, NotFound."""
         there = breakpoints.find(self.flow, 0, where)
         found = there.after(self.index) if forward else there.before(self.index)
         return self._go(found, "nothing there", "breakpoint", there)
@@ -174,7 +174,7 @@ class Cursor:
         hit, point = (min if forward else max)(hits, key=lambda pair: pair[0])
         return self._go(hit, "step", "breakpoint", point)
 
-    # -- breakpoints
+    # -- stopping places
 
     def add_breakpoint(self, where: str, condition: str = "") -> Breakpoint:
         """At FILE:LINE or a function, forward and backward. UsageError, NotFound."""
@@ -193,7 +193,7 @@ class Cursor:
     # -- the stack
 
     def stack(self) -> list[StackEntry]:
-        """The frames that wait for each other here, innermost first, across tasks, services and queues; [] outside code."""
+        """The frames that wait for each other here, innermost first, over tasks, services, queues; [] outside code."""
         entries: list[StackEntry] = []
         seen: set[tuple[int, int]] = set()
         frame = self.execution.frame(self.step)

@@ -151,6 +151,16 @@ class Execution:
     _entered: dict[tuple[int, int], list[Entered]] = field(default_factory=dict, repr=False)
     _addresses: dict[str, int] = field(default_factory=dict, repr=False)
 
+    def remember(
+        self,
+        history: dict[tuple[int, int, str], list[Binding]],
+        steps: dict[tuple[int, int], list[int]],
+        entered: dict[tuple[int, int], list[Entered]],
+        addresses: dict[str, int],
+    ) -> None:
+        """For build(): what names held, and the steps and beginnings of each frame, each in order."""
+        self._history, self._frame_steps, self._entered, self._addresses = history, steps, entered, addresses
+
     def frame(self, step: Step) -> Frame | None:
         """The frame that a step belongs to."""
         return self.frames.get((step.process, step.activation))

@@ -30,7 +30,7 @@ class Result:
 
 
 def evaluate(text: str, lookup: Lookup) -> Result:
-    """What an expression comes to; ``lookup`` gives the value of a name, or None. Raises UsageError, with the position."""
+    """What an expression comes to; ``lookup`` gives the value of a name, or None. UsageError: where and why."""
     return Expression(text).evaluate(lookup)
 
 

@@ -295,12 +295,9 @@ class Flow:
                 continue
             frame = self.execution.frame(step)
             caller = self.caller(frame, step.index) if frame is not None else None
-            if (
-                frame is not None
-                and caller is not None
-                and caller.border is not None
-                and caller.frame.process == here.process
-            ):
+            if frame is None or caller is None or caller.border is None:
+                continue
+            if caller.frame.process == here.process:
                 return self.own_after(frame, step.index - 1)
         return None
 

@@ -11,13 +11,13 @@ from aftertrace.reconstruct.operators import (
     NotCaptured,
     Refused,
     content,
-    cut,
     length,
     make,
     not_captured,
     plain,
     truth,
 )
+from aftertrace.wire.equality import cut
 
 _DIGITS = 1200  # decimal digits that are turned into or out of a text
 

@@ -7,6 +7,7 @@ import operator
 from collections.abc import Callable
 
 from aftertrace.model import Missing, Scalar, Value, ValueKind
+from aftertrace.wire.equality import cut
 
 REASONS = {
     Missing.DEPTH: "depth",
@@ -53,16 +54,6 @@ def content(value: Value) -> Value:
     if value.kind is ValueKind.SUBCLASS and value.items:
         return content(value.items[0])
     return value
-
-
-def cut(value: Value) -> bool:
-    """Whether only a part of it was captured."""
-    if value.kind is ValueKind.SCALAR:
-        if isinstance(value.scalar, str | bytes):
-            return value.size is not None and value.size > len(value.scalar)
-        return value.scalar is None and value.type == "int"
-    captured = len(value.entries) if value.kind is ValueKind.MAPPING else len(value.items)
-    return value.missing is not None or (value.size is not None and value.size > captured)
 
 
 def plain(value: Value) -> Scalar:
@@ -124,11 +115,6 @@ def attribute(value: Value, name: str) -> Value:
             f"not captured: {value.type} has no stored attribute {name!r} (a property or method is not run)"
         )
     raise Refused(f"{value.type} has no attribute {name!r}")
-
-
-def as_range(value: Value) -> range:
-    start, stop, step = (part.scalar if isinstance(part.scalar, int) else 1 for part in value.items)
-    return range(start, stop, step or 1)
 
 
 def slice_of(value: Value, start: int | None, stop: int | None, step: int | None) -> Value:

@@ -34,7 +34,7 @@ def _ordinary(step: Step) -> bool:
 
 
 def deepest(execution: Execution, flow: Flow) -> int | None:
-    """The first raise of the exception that ended the service's part deepest in the request; of equal ones the earliest."""
+    """First raise of the exception that ended the deepest service's part of the request; the earliest of equal ones."""
     firsts = first_raises(execution)
     if not firsts:
         return None

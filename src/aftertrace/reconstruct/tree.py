@@ -35,7 +35,7 @@ class SpanTree:
         return sorted(found, key=lambda span: (span.start_ns, span.span_id))
 
     def entry(self, span_id: str) -> str:
-        """The span with which the service's part of the request begins that a span belongs to; "" for an unknown span."""
+        """The span with which the part of the request begins that a span belongs to; "" for an unknown span."""
         way: list[str] = []
         found = ""
         current = span_id

@@ -1,0 +1,401 @@
+"""From one process's records to drafts of steps: activations, callers, lines, threads, and what each name held."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+from aftertrace.model import Missing, Span, Value, ValueKind
+from aftertrace.reconstruct import decode, messages
+from aftertrace.reconstruct.decode import Memory
+from aftertrace.reconstruct.execution import Code, Frame, StepKind, Write
+from aftertrace.wire import records
+
+GAP_REASONS = {
+    1: "ring overrun",
+    2: "definitions full",
+    3: "code not armed",
+    4: "shed by the governor",
+    5: "record too large",
+    6: "recorder in doubt",
+}
+
+
+@dataclass(slots=True)
+class Draft:
+    """A step before it has its place among those of other processes."""
+
+    process: int
+    kind: StepKind
+    activation: int
+    line: int
+    time_ns: int
+    span_id: str
+    thread: int
+    number: int  # of the activation's records, from 0
+    writes: tuple[Write, ...] = ()
+    value: Value | None = None
+    text: str = ""
+    exception: int = 0
+    bindings: list[Bound] = field(default_factory=list)
+    index: int = -1  # in the execution, once it has its place
+
+
+@dataclass(frozen=True, slots=True)
+class Bound:
+    """A value that becomes visible with a draft, in its own or (from a snapshot) in another frame."""
+
+    activation: int
+    name: str
+    value: Value
+    line: int
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A frame begins or goes on with a draft."""
+
+    activation: int
+    parent: int
+    call_line: int
+    draft: Draft
+
+
+@dataclass(slots=True)
+class Activation:
+    frame: Frame
+    line: int = 0  # at which it stands
+    parent: int = 0  # which runs it now
+    count: int = 0
+    names: dict[str, Value] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
+class Story:
+    """What one process did, in its own order."""
+
+    memory: Memory
+    process: int
+    drafts: list[Draft] = field(default_factory=list)
+    frames: dict[int, Frame] = field(default_factory=dict)
+    entries: list[Entry] = field(default_factory=list)
+    spans: dict[str, Span] = field(default_factory=dict)  # as its own records tell them
+    outside: int = 0  # drafts without a frame
+    homeless: int = 0  # records of activations of which nothing else is known
+
+
+def tell(memory: Memory, process: int, trace_id: str) -> Story:
+    """The story of one process; ``process`` is its index in the execution."""
+    return _Teller(memory, process, trace_id).tell()
+
+
+_RAISES: dict[type[records.Record], StepKind] = {
+    records.Raise: StepKind.RAISE,
+    records.Reraise: StepKind.RERAISE,
+    records.Handled: StepKind.HANDLED,
+}
+
+
+class _Teller:
+    def __init__(self, memory: Memory, process: int, trace_id: str) -> None:
+        self.memory = memory
+        self.trace_id = trace_id
+        self.story = Story(memory, process)
+        self.activations: dict[int, Activation] = {}
+        self.running: dict[int, int] = {}  # thread -> activation
+        self.thread = 0
+        self.span_id = ""
+        self.fills: list[Bound] = []  # from snapshots, for the next draft
+        self.unstamped: list[Draft] = []
+        self.stamp = 0
+        self.foreign = False  # the segment belongs to another trace
+        self.handlers: dict[type[records.Record], Callable[..., None]] = {
+            records.Segment: self._segment,
+            records.FrameState: self._snapshot,
+            records.Start: self._start,
+            records.Line: self._line,
+            records.Return: self._end,
+            records.Yield: self._end,
+            records.Unwind: self._unwind,
+            records.Resume: self._resume,
+            records.Throw: self._resume,
+            records.Raise: self._raise,
+            records.Reraise: self._raise,
+            records.Handled: self._raise,
+            records.SpanStart: self._span,
+            records.SpanEnd: self._span,
+            records.Log: self._log,
+            records.KeepRecord: self._keep,
+            records.GapRecord: self._gap,
+        }
+
+    def tell(self) -> Story:
+        losses = list(self.memory.losses)
+        for one in self.memory.slices:
+            while losses and losses[0][1] <= one.position:
+                self._lost(*losses.pop(0))
+            for record in decode.events(self.memory, one):
+                handler = self.handlers.get(type(record))
+                if handler is not None and (not self.foreign or type(record) is records.Segment):
+                    handler(record)
+            self._settle(self.stamp)
+        for loss in losses:
+            self._lost(*loss)
+        self.story.frames = {number: one.frame for number, one in self.activations.items()}
+        return self.story
+
+    # -- drafts
+
+    def _draft(self, kind: StepKind, record: records.Record, one: Activation | None, line: int) -> Draft:
+        number = one.count if one else self.story.outside
+        if one:
+            one.count += 1
+        else:
+            self.story.outside += 1
+        draft = Draft(
+            process=self.story.process,
+            kind=kind,
+            activation=one.frame.activation if one else 0,
+            line=line,
+            time_ns=0,
+            span_id=self.span_id,
+            thread=self.thread,
+            number=number,
+        )
+        if self.fills:
+            draft.bindings, self.fills = self.fills, []
+        self.story.drafts.append(draft)
+        self.unstamped.append(draft)
+        if type(record) is not records.Line:
+            self._settle(self.memory.clocks.realtime(record.ticks))
+        return draft
+
+    def _settle(self, until: int) -> None:
+        """Gives the drafts since the last stamp their times: evenly spread, the last at ``until``."""
+        first, count = self.stamp or until, len(self.unstamped)
+        span = max(until - first, 0)
+        for n, draft in enumerate(self.unstamped, 1):
+            draft.time_ns = first + span * n // count
+        self.unstamped.clear()
+        self.stamp = max(first + span, self.stamp)
+
+    def _known(self, number: int) -> Activation | None:
+        found = self.activations.get(number)
+        if found is None:
+            self.story.homeless += 1
+        return found
+
+    # -- values
+
+    def _name(self, code: Code, slot: int) -> str:
+        return code.names[slot] if slot < len(code.names) else ""
+
+    def _bind(
+        self, one: Activation, slots: Sequence[tuple[int, Value]], line: int, draft: Draft, *, every: bool
+    ) -> None:
+        """Makes values visible with a draft. ``every``: the slots are all that are bound; only what differs is news."""
+        writes: list[Write] = []
+        for slot, value in slots:
+            name = self._name(one.frame.code, slot)
+            if not name or (every and not _news(one.names.get(name), value)):
+                continue
+            one.names[name] = value
+            writes.append(Write(name, value))
+            draft.bindings.append(Bound(one.frame.activation, name, value, line))
+        draft.writes = tuple(writes)
+
+    def _line_of(self, one: Activation, lasti: int) -> int:
+        return one.frame.code.lines.get(lasti, 0) or one.line
+
+    # -- records
+
+    def _segment(self, record: records.Segment) -> None:
+        self.thread = record.thread
+        self.foreign = bool(record.trace_id) and record.trace_id != self.trace_id
+        self.span_id = record.span_id if record.trace_id else ""
+        self._settle(self.stamp)
+        self.stamp = max(self.stamp, self.memory.clocks.realtime(record.ticks))
+
+    def _snapshot(self, record: records.FrameState) -> None:
+        one = self.activations.get(record.activation)
+        if one is None:
+            code = self.memory.codes.get(record.code)
+            if code is None:
+                self.story.homeless += 1
+                return
+            one = self._make(record.activation, code, record.parent, self._at(record.parent), complete=False)
+        one.parent = record.parent
+        one.line = self._line_of(one, record.lasti)
+        self.running[self.thread] = record.activation
+        for slot, value in record.slots:
+            name = self._name(one.frame.code, slot)
+            if name and _news(one.names.get(name), value):
+                known = name in one.names
+                one.names[name] = value
+                self.fills.append(Bound(record.activation, name, value, one.line if known else 0))
+
+    def _at(self, number: int) -> int:
+        one = self.activations.get(number)
+        return one.line if one else 0
+
+    def _make(self, number: int, code: Code, parent: int, call_line: int, *, complete: bool) -> Activation:
+        frame = Frame(
+            process=self.story.process,
+            activation=number,
+            code=code,
+            parent=parent if parent != number else 0,
+            call_line=call_line,
+            span_id=self.span_id,
+            thread=self.thread,
+            complete=complete,
+        )
+        made = self.activations[number] = Activation(frame, parent=frame.parent)
+        return made
+
+    def _start(self, record: records.Start) -> None:
+        code = self.memory.codes.get(record.code)
+        if code is None or not record.activation or record.activation in self.activations:
+            self.story.homeless += 1
+            return
+        parent = self.activations.get(record.parent)
+        call_line = (
+            self._line_of(parent, record.call_site) if parent and record.call_site >= 0 else self._at(record.parent)
+        )
+        one = self._make(record.activation, code, record.parent, call_line, complete=True)
+        one.line = code.first_line
+        self.running[self.thread] = record.activation
+        draft = self._draft(StepKind.START, record, one, code.first_line)
+        self.story.entries.append(Entry(record.activation, one.parent, call_line, draft))
+        self._bind(one, record.slots, code.first_line, draft, every=False)
+
+    def _line(self, record: records.Line) -> None:
+        one = self._known(record.activation)
+        if one is None:
+            return
+        wrote, one.line = one.line, one.frame.code.first_line + record.line
+        self.running[self.thread] = record.activation
+        draft = self._draft(StepKind.LINE, record, one, one.line)
+        self._bind(one, record.slots, wrote, draft, every=False)
+
+    def _end(self, record: records.Return | records.Yield) -> None:
+        one = self._known(record.activation)
+        if one is None:
+            return
+        wrote, line = one.line, self._line_of(one, record.lasti)
+        returned = isinstance(record, records.Return)
+        draft = self._draft(StepKind.RETURN if returned else StepKind.YIELD, record, one, line)
+        draft.value = record.value
+        at_calls = self.memory.level != "lines"
+        self._bind(one, record.slots, 0 if at_calls else wrote, draft, every=returned and at_calls)
+        one.line = line
+        self.running[self.thread] = one.parent
+
+    def _unwind(self, record: records.Unwind) -> None:
+        one = self._known(record.activation)
+        if one is None:
+            return
+        wrote, one.line = one.line, self._line_of(one, record.lasti)
+        draft = self._draft(StepKind.UNWIND, record, one, one.line)
+        draft.exception = record.exception
+        self._bind(one, record.slots, wrote if self.memory.level == "lines" else 0, draft, every=True)
+        self.running[self.thread] = one.parent
+
+    def _resume(self, record: records.Resume | records.Throw) -> None:
+        one = self._known(record.activation)
+        if one is None:
+            return
+        one.parent = record.parent if record.parent != record.activation else 0
+        self.running[self.thread] = record.activation
+        thrown = isinstance(record, records.Throw)
+        draft = self._draft(StepKind.THROW if thrown else StepKind.RESUME, record, one, one.line)
+        self.story.entries.append(Entry(record.activation, one.parent, self._at(one.parent), draft))
+        if isinstance(record, records.Throw):
+            draft.value, draft.exception = record.value, record.exception
+
+    def _raise(self, record: records.Raise | records.Reraise | records.Handled) -> None:
+        one = self._known(record.activation)
+        if one is None:
+            return
+        self.running[self.thread] = record.activation
+        draft = self._draft(_RAISES[type(record)], record, one, self._line_of(one, record.lasti))
+        draft.exception = record.exception
+        if isinstance(record, records.Raise):
+            draft.value = record.value
+
+    def _here(self) -> Activation | None:
+        return self.activations.get(self.running.get(self.thread, 0))
+
+    def _span(self, record: records.SpanStart | records.SpanEnd) -> None:
+        started = isinstance(record, records.SpanStart)
+        if isinstance(record, records.SpanStart) and record.trace_id != self.trace_id:
+            return
+        one = self._here()
+        draft = self._draft(StepKind.SPAN_START if started else StepKind.SPAN_END, record, one, one.line if one else 0)
+        draft.span_id = record.span_id
+        if isinstance(record, records.SpanStart):
+            draft.text = record.name
+
+    def _log(self, record: records.Log) -> None:
+        one = self._here()
+        draft = self._draft(StepKind.LOG, record, one, one.line if one else 0)
+        draft.value, draft.text = record.message, messages.text(record.message, record.arguments)
+
+    def _keep(self, record: records.KeepRecord) -> None:
+        one = self._here()
+        draft = self._draft(StepKind.KEEP, record, one, one.line if one else 0)
+        draft.text = record.reason
+
+    def _gap(self, record: records.GapRecord) -> None:
+        draft = self._draft(StepKind.GAP, record, None, 0)
+        reason = GAP_REASONS.get(record.reason, f"reason {record.reason}")
+        times = f" ({record.count:,} times)" if record.count > 1 else ""
+        draft.text = f"{reason}: {record.detail}{times}" if record.detail else reason + times
+
+    def _lost(self, first: int, last: int) -> None:
+        draft = Draft(
+            self.story.process, StepKind.GAP, 0, 0, self.stamp, self.span_id, self.thread, self.story.outside,
+            text=f"{GAP_REASONS[1]}: {last - first:,} bytes were overwritten before they were read",
+        )  # fmt: skip
+        self.story.outside += 1
+        self.story.drafts.append(draft)
+
+
+def _news(known: Value | None, value: Value) -> bool:
+    """Whether a captured value says more than, or something else than, the one that is known."""
+    if known is None:
+        return True
+    if value.missing in {
+        Missing.SIZE,
+        Missing.TIMEOUT,
+    }:  # the record's room was spent: the value may be whole elsewhere
+        if value.kind is ValueKind.MISSING:
+            return known.type != value.type
+        return known.identity != value.identity or known.size != value.size or known.type != value.type
+    return not identical(known, value)
+
+
+def identical(a: Value, b: Value) -> bool:
+    """The same in every recorded respect; unlike ``==`` it tells 0.0 from -0.0, and nan is itself."""
+    if (
+        a.kind is not b.kind
+        or a.type != b.type
+        or a.size != b.size
+        or a.identity != b.identity
+        or a.missing != b.missing
+    ):
+        return False
+    if a.kind is ValueKind.SCALAR or not (a.items or a.entries or a.attributes):
+        exact = isinstance(a.scalar, float | complex)
+        return (
+            repr(a.scalar) == repr(b.scalar)
+            if exact
+            else a.scalar == b.scalar and not (b.items or b.entries or b.attributes)
+        )
+    if len(a.items) != len(b.items) or len(a.entries) != len(b.entries) or len(a.attributes) != len(b.attributes):
+        return False
+    return (
+        a.scalar == b.scalar
+        and all(map(identical, a.items, b.items))
+        and all(identical(j, k) and identical(v, w) for (j, v), (k, w) in zip(a.entries, b.entries, strict=True))
+        and all(m == n and identical(v, w) for (m, v), (n, w) in zip(a.attributes, b.attributes, strict=True))
+    )

@@ -1,0 +1,198 @@
+"""A debugger's stop as plain data: what ``step --json`` prints and what the terminal shows are the same."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from aftertrace.model import SpanKind, Value
+from aftertrace.reconstruct import text
+from aftertrace.reconstruct.cursor import Cursor, StackEntry, Stop
+from aftertrace.reconstruct.execution import Binding, Frame, StepKind
+from aftertrace.reconstruct.flow import Border
+from aftertrace.wire import values
+
+_SAID = {
+    StepKind.RETURN: "returns",
+    StepKind.YIELD: "yields",
+    StepKind.RAISE: "raises",
+    StepKind.UNWIND: "ends with the exception",
+    StepKind.START: "begins",
+    StepKind.SPAN_END: "has the answer",
+    StepKind.THROW: "gets thrown in",
+}
+
+
+def stop(cursor: Cursor, at: Stop, around: int = 4) -> dict[str, Any]:
+    """A stop: place, what happens there, source ``around`` it, names that changed, gaps passed on the way."""
+    step = cursor.step
+    stack = cursor.stack()
+    place = _place(cursor, stack[cursor.selected]) if cursor.selected < len(stack) else None
+    process = cursor.execution.processes[step.process]
+    return {
+        "address": step.address,
+        "step": step.index,
+        "steps": len(cursor.execution.steps),
+        "reason": at.reason,
+        "breakpoint": at.breakpoint.number if at.breakpoint else None,
+        "kind": step.kind.value,
+        "says": _SAID.get(step.kind, ""),
+        "value": value(step.value),
+        "exception": _flying(cursor),
+        "text": step.text,
+        "time_ns": step.time_ns,
+        "since_start_ns": step.time_ns - cursor.execution.steps[0].time_ns,
+        "service": process.service,
+        "pid": process.pid,
+        "thread": step.thread,
+        "span_id": step.span_id,
+        "span": _span_name(cursor),
+        "place": place,
+        "depth": len(stack),
+        "selected": cursor.selected,
+        "source": source(cursor, around),
+        "changed": [local(one.binding) for one in cursor.locals() if one.changed],
+        "deleted": cursor.deleted(),
+        "gaps": [{"reason": gap.reason, "detail": gap.detail} for gap in at.gaps],
+    }
+
+
+def value(one: Value | None, width: int = 200) -> dict[str, Any] | None:
+    """A value: as text, and in full."""
+    if one is None:
+        return None
+    return {"text": text.of(one, width), "type": one.type, "value": values.to_json(one)}
+
+
+def local(binding: Binding) -> dict[str, Any]:
+    """A name, what it holds, and the line and step that wrote it."""
+    return {
+        "name": binding.name,
+        **(value(binding.value) or {}),
+        "line": binding.line or None,
+        "step": binding.written_at,
+    }
+
+
+def locals_of(cursor: Cursor) -> list[dict[str, Any]]:
+    """All names of the selected frame."""
+    return [{**local(one.binding), "changed": one.changed} for one in cursor.locals()]
+
+
+def history(cursor: Cursor, name: str) -> list[dict[str, Any]]:
+    """Every value of a name; ``now`` marks the one that it holds at this step."""
+    found = cursor.history(name)
+    current = max((b.written_at for b in found if b.written_at <= cursor.index), default=-1)
+    return [
+        {**local(b), "address": cursor.execution.steps[b.written_at].address, "now": b.written_at == current}
+        for b in found
+        if 0 <= b.written_at < len(cursor.execution.steps)
+    ]
+
+
+def stack(cursor: Cursor) -> list[dict[str, Any]]:
+    """The stack, innermost first; ``border`` says how one came from the entry before it to this one."""
+    return [
+        {**_place(cursor, entry), "border": border(entry.border), "selected": number == cursor.selected}
+        for number, entry in enumerate(cursor.stack())
+    ]
+
+
+def border(one: Border | None) -> dict[str, Any] | None:
+    if one is None:
+        return None
+    span = one.span
+    return {
+        "kind": one.kind,
+        "name": span.name if span else "",
+        "span_id": span.span_id if span else "",
+        "text": _border_text(one),
+    }
+
+
+def _border_text(one: Border) -> str:
+    if one.span is None:
+        return "a task or thread of its own"
+    if one.span.kind is SpanKind.PRODUCER:
+        return f"queue: {one.span.name}"
+    url = one.span.attributes.get("url.full") or one.span.attributes.get("http.url")
+    method = one.span.attributes.get("http.request.method") or one.span.attributes.get("http.method")
+    return f"{method!s} {url!s}" if url and method else one.span.name
+
+
+def _place(cursor: Cursor, entry: StackEntry) -> dict[str, Any]:
+    code = entry.frame.code
+    return {
+        "service": entry.service,
+        "function": code.qualname,
+        "path": code.path,
+        "line": entry.line,
+        "activation": entry.frame.activation,
+        "source": _line_text(cursor, entry.frame, entry.line),
+        "complete": entry.frame.complete,
+    }
+
+
+def _line_text(cursor: Cursor, frame: Frame, line: int) -> str:
+    lines = cursor.flow.source_lines(frame)
+    return lines[line - 1].strip() if 0 < line <= len(lines) else ""
+
+
+def _span_name(cursor: Cursor) -> str:
+    span = cursor.execution.spans.get(cursor.step.span_id)
+    return span.name if span else ""
+
+
+def _flying(cursor: Cursor) -> dict[str, Any] | None:
+    """The exception of this step, as it was raised first."""
+    step = cursor.step
+    if not step.exception:
+        return None
+    if step.value is not None and step.kind in {StepKind.RAISE, StepKind.THROW} and step.value.missing is None:
+        return value(step.value)
+    for index in range(step.index, -1, -1):
+        other = cursor.execution.steps[index]
+        if other.process == step.process and other.exception == step.exception and other.value is not None:
+            return value(other.value)
+    return None
+
+
+def source(cursor: Cursor, around: int) -> dict[str, Any] | None:
+    """The lines around the selected frame's, each with whether it had run by now, and what it wrote last."""
+    entries = cursor.stack()
+    if cursor.selected >= len(entries):
+        return None
+    entry = entries[cursor.selected]
+    lines = cursor.flow.source_lines(entry.frame)
+    if not lines:
+        return None
+    first, last = max(entry.line - around, 1), min(entry.line + around, len(lines))
+    ran = _ran(cursor, entry.frame)
+    wrote = _wrote(cursor, entry.frame, range(first, last + 1))
+    return {
+        "path": entry.frame.code.path,
+        "current": entry.line,
+        "lines": [
+            {"line": n, "text": lines[n - 1], "ran": n in ran, "wrote": [local(b) for b in wrote.get(n, ())]}
+            for n in range(first, last + 1)
+        ],
+    }
+
+
+def _ran(cursor: Cursor, frame: Frame) -> set[int]:
+    steps = cursor.execution.steps
+    return {
+        steps[i].line for i in cursor.execution.steps_of(frame) if i <= cursor.index and steps[i].kind is StepKind.LINE
+    }
+
+
+def _wrote(cursor: Cursor, frame: Frame, lines: Sequence[int]) -> dict[int, list[Binding]]:
+    """What each line wrote when it last ran, of what had been written by now."""
+    found: dict[int, list[Binding]] = {}
+    for name in frame.code.names:
+        for binding in reversed(cursor.execution.history(frame, name)):
+            if binding.written_at <= cursor.index and binding.line in lines:
+                known = found.setdefault(binding.line, [])
+                if all(one.name != name for one in known):
+                    known.append(binding)
+    return {line: sorted(bindings, key=lambda b: b.written_at) for line, bindings in found.items()}
