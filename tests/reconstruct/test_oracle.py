@@ -1,4 +1,4 @@
-"""Programs recorded by the native recorder and rebuilt, line by line, against what ``sys.settrace`` sees of the same program."""
+"""Programs recorded by the native recorder and rebuilt, against what ``sys.settrace`` sees of them, line by line."""
 
 from __future__ import annotations
 
@@ -48,8 +48,8 @@ sections += [(recording.SLICE, struct.pack("<Q", position) + records) for positi
 Path(target).write_bytes(recording.write_sections(sections))
 """
 
-# The same program under sys.settrace: function, line and locals each time that a line is about to run. A comprehension's
-# line comes again for each jump back within it, which sys.monitoring does not report: a frame's repeats count once.
+# The same program under sys.settrace: function, line and locals each time that a line is about to run. A comprehension
+# gives its line again for each jump back, which sys.monitoring does not report: a frame's repeats count once.
 ORACLE = """
 import json, runpy, sys
 program, target = sys.argv[1], sys.argv[2]
