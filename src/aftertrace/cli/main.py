@@ -1,0 +1,62 @@
+"""``aftertrace``: the commands by name, each imported when it is asked for, and errors as a person should meet them."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import sys
+from typing import NoReturn
+
+import click
+
+from aftertrace import __version__
+from aftertrace.errors import AftertraceError
+
+_COMMANDS = {"serve": "Receive, store and answer: the server without an agent."}
+
+
+class _Lazy(click.Group):
+    """A command's module is imported only when it runs or is asked for help: `aftertrace` itself stays light."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 (click's signature)
+        return sorted(_COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002 (click's signature)
+        if cmd_name not in _COMMANDS:
+            return None
+        command = importlib.import_module(f"aftertrace.cli.{cmd_name}").command
+        return command if isinstance(command, click.Command) else None
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002 (click's signature)
+        with formatter.section("Commands"):
+            formatter.write_dl(sorted(_COMMANDS.items()))
+
+
+@click.group(cls=_Lazy, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="aftertrace")
+def cli() -> None:
+    """A trace-based debugger for distributed Python."""
+
+
+def main() -> NoReturn:
+    """Runs the command line. Exit codes: the error's own (errors.py), 130 after Ctrl-C."""
+    try:
+        code = cli.main(standalone_mode=False)
+    except AftertraceError as error:
+        _tell(error)
+        code = error.exit_code
+    except click.ClickException as error:
+        error.show()
+        code = error.exit_code
+    except (click.Abort, KeyboardInterrupt):
+        code = 130
+    sys.exit(code if isinstance(code, int) else 0)
+
+
+def _tell(error: AftertraceError) -> None:
+    if "--json" in sys.argv:
+        print(json.dumps(error.to_json()))
+        return
+    click.echo(f"error: {error.slug}: {error.message}", err=True)
+    if error.hint:
+        click.echo(f"hint: {error.hint}", err=True)
