@@ -229,10 +229,15 @@ def test_a_pending_generator_is_not_advanced() -> None:
         yield 1
         RAN.append("advanced")
 
-    generator = numbers()
+    generator, numbered, zipped = numbers(), iter([1]), zip([1], [2], strict=True)
     next(generator)
-    _native.encode_value([generator, iter([1]), map(trap("map"), [1]), zip([1], [2], strict=True)])
-    generator.close()
+    RAN.clear()
+    _native.encode_value([generator, numbered, map(trap("map"), [1]), zipped])
+    assert RAN == []
+    assert (list(numbered), list(zipped)) == ([1], [(1, 2)])
+    assert list(generator) == []
+    assert RAN == ["advanced"]
+    RAN.clear()
 
 
 def test_a_list_that_is_being_sorted() -> None:

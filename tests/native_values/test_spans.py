@@ -401,9 +401,13 @@ def test_nothing_raises(index: int) -> None:
 
 
 def test_mappings_that_are_no_dicts_and_links_by_context() -> None:
+    refused = _native.status()["refused"]
     span = Span("s", attributes=MappingProxyType({"a": 1}))
     span.add_link(SpanContext(1, 2, is_remote=False, trace_flags=TraceFlags(1)), {"a": 1})
     span.set_status(Status(StatusCode.ERROR))
+    assert _native.status()["refused"] == refused
+    span.set_status(object())
+    assert _native.status()["refused"] == refused + 1
 
 
 def test_get_span_context_asks_the_factory() -> None:

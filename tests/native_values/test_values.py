@@ -164,7 +164,11 @@ def test_depth_is_bounded_whatever_is_asked() -> None:
     deep: list[Any] = []
     for _ in range(5000):
         deep = [deep]
-    decode(_native.encode_value(deep, depth=65535, room=1 << 20))
+    seen, levels = decode(_native.encode_value(deep, depth=65535, room=1 << 20)), 0
+    while seen.items:
+        seen, levels = seen.items[0], levels + 1
+    assert 0 < levels < 100
+    assert seen.reason == 1  # depth
 
 
 def test_siblings_share_the_room() -> None:
