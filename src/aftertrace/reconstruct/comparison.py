@@ -31,9 +31,23 @@ def _decided(outcome: bool | None, a: Value, b: Value) -> bool:
     return outcome
 
 
+def _hashable(value: Value) -> Value:
+    """The value, if a dict or set could hold it. Refused, as Python would."""
+    inner = content(value)
+    if inner.kind is ValueKind.MAPPING or inner.type in {"list", "set", "bytearray"}:
+        raise Refused(f"{value.type} cannot be in a dict or set")
+    if inner.type == "tuple":
+        for one in inner.items:
+            if one.kind not in {ValueKind.MISSING, ValueKind.REDACTED}:
+                _hashable(one)
+    return value
+
+
 def contains(container: Value, wanted: Value) -> bool | None:
     """``wanted in container``; None when that cannot be said."""
     container = content(container)
+    if container.kind is ValueKind.MAPPING or container.type in {"set", "frozenset"}:
+        _hashable(wanted)
     if container.kind is ValueKind.MAPPING:
         known = any_of(equal(key, wanted) for key, _ in container.entries)
     elif container.kind is ValueKind.SEQUENCE:
@@ -88,7 +102,7 @@ def _same(a: Value, b: Value) -> bool:
         return a.identity == b.identity and a.type == b.type
     if a.type != b.type:
         return False
-    raise NotCaptured(f"not captured: the identity of {'these' if a.type == b.type else 'this'} {a.type}")
+    raise NotCaptured(f"not captured: the identity of these {a.type}")
 
 
 _ORDERS: dict[type[ast.cmpop], Callable[[Any, Any], bool]] = {
@@ -155,6 +169,7 @@ def item(value: Value, key: Value) -> Value:
 
 
 def _entry(value: Value, key: Value) -> Value:
+    _hashable(key)
     unsure = cut(value)
     for known, found in value.entries:
         same = equal(known, key)
