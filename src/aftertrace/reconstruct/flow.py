@@ -86,20 +86,24 @@ class Flow:
     # -- callers
 
     def caller(self, frame: Frame, at: int) -> Caller | None:
-        """The frame that waits for this one at a step."""
+        """The frame that waits for this one at a step.
+
+        A task of an event loop that user code runs was called, in the machine's sense, by the line that runs the loop;
+        who waits for it is another coroutine of that loop.
+        """
         own = self.execution.caller_at(frame, at)
-        if own is not None:
+        if own is not None and (_is_coroutine(own) or not _is_coroutine(frame)):
             return Caller(own, at)
         key = (frame.process, frame.activation)
         if key not in self._callers:
-            self._callers[key] = self._waiting(frame) or self._upstream(frame)
-        return self._callers[key]
+            self._callers[key] = self._waiting(frame, own) or (None if own else self._upstream(frame))
+        return self._callers[key] or (Caller(own, at) if own is not None else None)
 
-    def _waiting(self, frame: Frame) -> Caller | None:
+    def _waiting(self, frame: Frame, loop: Frame | None) -> Caller | None:
         """The frame of the same part of the request that was suspended or blocked when this one began.
 
-        Who made a task is not recorded. Among those that waited it is the one that has run a line with the task's
-        name in it, else the one that ran last.
+        Who made a task is not recorded. Among those that waited (with ``loop``: the coroutines that this frame's loop
+        runs) it is the one that has run a line with the task's name in it, else the one that ran last.
         """
         entry = self.tree.entry(frame.span_id)
         if not entry or frame.first_step < 0:
@@ -113,6 +117,8 @@ class Flow:
             seen.add(step.activation)
             other = self.execution.frame(step)
             if other is None or self.tree.entry(other.span_id) != entry or other.last_step < frame.first_step:
+                continue
+            if loop and not (_is_coroutine(other) and self.execution.caller_at(other, index) is loop):
                 continue
             found = Caller(other, index, Border("task"))
             if self._names(other, frame.code.name, index):
@@ -317,6 +323,10 @@ class Flow:
     def _called_by(self, step: Step, frame: Frame) -> bool:
         entered = self.execution.frame(step)
         return entered is not None and self._frame_of(self.caller(entered, step.index)) is frame
+
+
+def _is_coroutine(frame: Frame) -> bool:
+    return bool(frame.code.flags & (_COROUTINE | _ITERABLE_COROUTINE))
 
 
 def gives(frame: Frame, step: Step) -> bool:
