@@ -1,0 +1,220 @@
+"""The hand-over of a ring to the agent: one JSON object per line over a Unix stream socket (docs/format.md).
+
+Both sides use this: the recorded process offers its ring and its sources, a command asks for the status or sets a
+level. A line that cannot be read raises ValueError, and the reader of it closes the connection.
+"""
+
+from __future__ import annotations
+
+import array
+import base64
+import hashlib
+import json
+import os
+import socket
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from aftertrace.settings import LEVELS, Level
+from aftertrace.wire import zstd
+
+VERSION = 1
+LINE_LIMIT = 8 << 20  # bytes of one line that a reader takes
+SOURCE_LIMIT = 4 << 20  # bytes of one file
+_CHUNK = 1 << 16
+
+
+@dataclass(frozen=True, slots=True)
+class Ring:
+    """A process offers its ring; the memfd travels with the line's bytes."""
+
+    process_uid: str  # 32 hex digits
+    pid: int
+    service: str
+    level: Level
+    resource: dict[str, Any] = field(default_factory=dict)  # OTel resource attributes
+    argv: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Ok:
+    """The agent has taken the ring."""
+
+    agent: str  # its version
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """The agent does not want it; the process goes on without."""
+
+    slug: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class SourceFile:
+    """One file of user code, as its bytes are on disk. ``sha256`` is of ``data``."""
+
+    path: str
+    sha256: str
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class SetLevel:
+    """From the agent to a process: record at this level from now on. From a command to the agent: tell it to every
+    process of this service, "" for all."""
+
+    level: Level
+    service: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """A command asks the agent how it is; the answer is one line of plain JSON."""
+
+
+type Message = Ring | Ok | Refused | SourceFile | SetLevel | Status
+
+
+def source_file(path: str, data: bytes) -> SourceFile:
+    return SourceFile(path, hashlib.sha256(data).hexdigest(), data)
+
+
+def encode(message: Message) -> bytes:
+    """The message as one line."""
+    match message:
+        case Ring():
+            data = {"type": "ring", "version": VERSION, **asdict(message)}
+        case Ok():
+            data = {"type": "ok", **asdict(message)}
+        case Refused():
+            data = {"type": "refused", **asdict(message)}
+        case SourceFile():
+            packed = base64.b64encode(zstd.compress(message.data)).decode("ascii")
+            data = {"type": "source", "path": message.path, "sha256": message.sha256, "zstd": packed}
+        case SetLevel():
+            data = {"type": "level", **asdict(message)}
+        case Status():
+            data = {"type": "status"}
+    return json.dumps(data, separators=(",", ":")).encode("utf-8", "surrogatepass") + b"\n"
+
+
+def decode(line: bytes) -> Message:
+    """What encode() was given. ValueError: not a message of this version, a field that is off, a wrong hash."""
+    data = json.loads(line)
+    if not isinstance(data, dict):
+        raise ValueError("a message is a JSON object")  # noqa: TRY004  # broken data, not a caller's mistake
+    kind = data.get("type")
+    if kind == "ring":
+        return _ring(data)
+    if kind == "ok":
+        return Ok(_text(data, "agent"))
+    if kind == "refused":
+        return Refused(_text(data, "slug"), _text(data, "message"))
+    if kind == "source":
+        return _source(data)
+    if kind == "level":
+        return SetLevel(_level(data), _text(data, "service"))
+    if kind == "status":
+        return Status()
+    raise ValueError(f"unknown message {kind!r}")
+
+
+def _text(data: dict[str, Any], name: str) -> str:
+    value = data.get(name)
+    if not isinstance(value, str):
+        raise ValueError(f"{name} is no text")  # noqa: TRY004  # broken data, not a caller's mistake
+    return value
+
+
+def _level(data: dict[str, Any]) -> Level:
+    for level in LEVELS:
+        if data.get("level") == level:
+            return level
+    raise ValueError(f"unknown level {data.get('level')!r}")
+
+
+def _ring(data: dict[str, Any]) -> Ring:
+    if data.get("version") != VERSION:
+        raise ValueError(f"hand-over version {data.get('version')!r}, not {VERSION}")
+    uid, pid = _text(data, "process_uid"), data.get("pid")
+    resource, argv = data.get("resource"), data.get("argv")
+    if len(bytes.fromhex(uid)) != 16 or not isinstance(pid, int) or isinstance(pid, bool) or pid <= 0:
+        raise ValueError("process_uid or pid is off")
+    if not isinstance(resource, dict) or not isinstance(argv, list):
+        raise ValueError("resource or argv is off")  # noqa: TRY004  # broken data, not a caller's mistake
+    return Ring(uid, pid, _text(data, "service"), _level(data), resource, tuple(str(word) for word in argv))
+
+
+def _source(data: dict[str, Any]) -> SourceFile:
+    content = zstd.decompress(base64.b64decode(_text(data, "zstd"), validate=True), SOURCE_LIMIT)
+    found = source_file(_text(data, "path"), content)
+    if found.sha256 != data.get("sha256"):
+        raise ValueError("the source's hash is wrong")
+    return found
+
+
+class Lines:
+    """Bytes of a stream as whole lines. ValueError: one is longer than LINE_LIMIT."""
+
+    def __init__(self) -> None:
+        self._rest = bytearray()
+
+    def feed(self, data: bytes) -> list[bytes]:
+        seen = len(self._rest)
+        self._rest += data
+        if self._rest.find(b"\n", seen) < 0:
+            self._check()
+            return []
+        *whole, rest = bytes(self._rest).split(b"\n")
+        self._rest = bytearray(rest)
+        self._check()
+        return whole
+
+    def _check(self) -> None:
+        if len(self._rest) > LINE_LIMIT:
+            raise ValueError(f"a line is longer than {LINE_LIMIT} bytes")
+
+
+def connect(path: Path, timeout: float) -> socket.socket:
+    """A connection to the agent's socket; ``timeout`` in seconds. OSError: nobody is there."""
+    connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
+    try:
+        connection.settimeout(timeout)
+        connection.connect(str(path))
+    except OSError:
+        connection.close()
+        raise
+    return connection
+
+
+def send(connection: socket.socket, message: Message, fd: int = -1) -> None:
+    """The whole message; ``fd`` travels with its first byte. OSError: the other side is gone, or too slow."""
+    line = encode(message)
+    sent = 0
+    if fd >= 0:
+        rights = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", [fd]))]
+        sent = connection.sendmsg([line[:_CHUNK]], rights)
+    connection.sendall(line[sent:])
+
+
+def receive(connection: socket.socket) -> tuple[bytes, list[int]]:
+    """What has come: bytes (b"": the other side closed) and file descriptors, which the caller owns. OSError."""
+    data, ancillary, _, _ = connection.recvmsg(
+        _CHUNK, socket.CMSG_SPACE(4 * array.array("i").itemsize), socket.MSG_CMSG_CLOEXEC
+    )
+    descriptors: list[int] = []
+    for level, kind, payload in ancillary:
+        if level == socket.SOL_SOCKET and kind == socket.SCM_RIGHTS:
+            rights = array.array("i")
+            rights.frombytes(payload[: len(payload) - len(payload) % rights.itemsize])
+            descriptors += rights
+    return data, descriptors
+
+
+def drop(descriptors: list[int]) -> None:
+    """Closes what nobody wants."""
+    for descriptor in descriptors:
+        os.close(descriptor)
