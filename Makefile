@@ -1,11 +1,15 @@
-# make test sets up all that it needs.
+# make demo and make test set up all that they need.
 PYTHONS ?= 3.13 3.12
 STAMPS  := $(PYTHONS:%=.venv/%/.installed)
 FIRST   := $(firstword $(PYTHONS))
 SOURCES := $(shell find src native examples -type f -name '*.py' -o -type f -name '*.[ch]' -o -type f -name '*.sql' -o -type f -name '*.pyi' -o -type f -path 'examples/*.json') pyproject.toml setup.py MANIFEST.in
 PYTEST_ARGS ?=
+DEMO_ARGS ?=
 
-.PHONY: test lint native-check dev clean
+.PHONY: demo test lint native-check dev clean
+
+demo: .venv/$(FIRST)/.installed
+	.venv/$(FIRST)/bin/aftertrace demo $(DEMO_ARGS)
 
 test: $(STAMPS) lint native-check
 	@for v in $(PYTHONS); do echo "== tests on Python $$v"; .venv/$$v/bin/python -P -m pytest $(PYTEST_ARGS) || exit 1; done

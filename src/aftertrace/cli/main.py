@@ -12,7 +12,10 @@ import click
 from aftertrace import __version__
 from aftertrace.errors import AftertraceError
 
-_COMMANDS = {"serve": "Receive, store and answer: the server without an agent."}
+_COMMANDS = {
+    "demo": "A shop of four processes under the recorder: faults, and why they happened.",
+    "serve": "Receive, store and answer: the server without an agent.",
+}
 
 
 class _Lazy(click.Group):

@@ -1,0 +1,5 @@
+"""``aftertrace demo``."""
+
+from aftertrace.cli.demo.command import command
+
+__all__ = ["command"]

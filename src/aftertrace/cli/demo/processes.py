@@ -95,16 +95,20 @@ class Processes:
         return process
 
     def stop(self) -> None:
-        """Newest first: SIGTERM to every group, SIGKILL to what is left of it."""
-        for process in reversed(self.started):
+        """Everything that was started, newest first."""
+        self.stop_some(list(reversed(self.started)))
+
+    def stop_some(self, processes: Sequence[Process]) -> None:
+        """SIGTERM to each one's group, SIGKILL to what is left of it."""
+        for process in processes:
             process.stop(signal.SIGTERM)
         deadline = time.monotonic() + STOP_SECONDS
-        for process in reversed(self.started):
+        for process in processes:
             process.wait(deadline)
-        for process in reversed(self.started):
+        for process in processes:
             process.stop(signal.SIGKILL)
             process.wait(time.monotonic() + STOP_SECONDS)
-        self.started.clear()
+        self.started = [process for process in self.started if process not in processes]
 
 
 def free_ports(count: int, base: int = 0) -> list[int]:
@@ -146,10 +150,11 @@ class Shop:
     data: Path
     processes: Processes
     env: dict[str, str]
+    wrap: Wrap = lambda _, command: list(command)
     urls: dict[str, str] = field(default_factory=dict)  # role -> address
     by_role: dict[str, Process] = field(default_factory=dict)
 
-    def start(self, ports: Sequence[int], wrap: Wrap = lambda _, command: list(command)) -> None:
+    def start(self, ports: Sequence[int]) -> None:
         """Starts every service and waits until each answers. Raises Unavailable."""
         self.data.mkdir(parents=True, exist_ok=True)
         self.env |= {"SHOP_DATA": str(self.data), "PYTHONUNBUFFERED": "1"}
@@ -160,7 +165,7 @@ class Shop:
                 self.urls[service["role"]] = url = f"http://127.0.0.1:{service['port']}"
                 self.env[service["url"]] = url
         for service in self.services:
-            self.start_one(service["role"], wrap)
+            self._start_one(service["role"])
         for service in self.services:
             self._wait(service["role"])
 
@@ -171,11 +176,16 @@ class Shop:
     def service(self, role: str) -> dict[str, Any]:
         return next(one for one in self.services if one["role"] == role)
 
-    def start_one(self, role: str, wrap: Wrap) -> None:
+    def restart(self, role: str) -> None:
+        """A service that has ended, once more, until it answers. Raises Unavailable."""
+        self._start_one(role)
+        self._wait(role)
+
+    def _start_one(self, role: str) -> None:
         service = self.service(role)
         command = [sys.executable, *(part.format(port=service.get("port")) for part in service["command"])]
         name = service["name"]
-        self.by_role[role] = self.processes.start(name, wrap(name, command), env=self.env, cwd=self.variant.root)
+        self.by_role[role] = self.processes.start(name, self.wrap(name, command), env=self.env, cwd=self.variant.root)
 
     def _wait(self, role: str) -> None:
         process = self.by_role[role]

@@ -1,0 +1,6 @@
+"""``python -m aftertrace`` is ``aftertrace``."""
+
+from aftertrace.cli.main import main
+
+if __name__ == "__main__":
+    main()
