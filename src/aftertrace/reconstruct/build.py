@@ -13,6 +13,7 @@ from aftertrace.model import Keep, LogRecord, Source, Span
 from aftertrace.reconstruct import decode, frames, timeline
 from aftertrace.reconstruct.execution import Binding, Entered, Execution, Gap, Process, Step, StepKind
 from aftertrace.reconstruct.frames import Draft, Story
+from aftertrace.reconstruct.spans import told
 from aftertrace.reconstruct.tree import SpanTree
 
 
@@ -70,8 +71,12 @@ def _spans(trace: Trace, stories: Sequence[Story]) -> dict[str, Span]:
         if known is None or (span.end_ns and not known.end_ns):
             spans[span.span_id] = span
     for story in stories:
-        for span in story.spans.values():
-            spans.setdefault(span.span_id, span)
+        starts = {draft.span_id for draft in story.drafts if draft.kind is StepKind.SPAN_START}
+        if any(one not in spans or not spans[one].end_ns for one in starts):
+            for span in told(story.memory, trace.trace_id).values():
+                known = spans.get(span.span_id)
+                if known is None or (span.end_ns and not known.end_ns):
+                    spans[span.span_id] = span
     return _in_order(spans)
 
 

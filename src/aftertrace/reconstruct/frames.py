@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from aftertrace.model import Missing, Span, Value, ValueKind
+from aftertrace.model import Missing, Value, ValueKind
 from aftertrace.reconstruct import decode, messages
 from aftertrace.reconstruct.decode import Memory
 from aftertrace.reconstruct.execution import Code, Frame, StepKind, Write
@@ -79,7 +79,6 @@ class Story:
     drafts: list[Draft] = field(default_factory=list)
     frames: dict[int, Frame] = field(default_factory=dict)
     entries: list[Entry] = field(default_factory=list)
-    spans: dict[str, Span] = field(default_factory=dict)  # as its own records tell them
     outside: int = 0  # drafts without a frame
     homeless: int = 0  # records of activations of which nothing else is known
 
