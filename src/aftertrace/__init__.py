@@ -2,4 +2,27 @@
 
 from __future__ import annotations
 
+import sys
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from aftertrace.record.install import install
+
 __version__ = "0.1.0"
+__all__ = ["__version__", "install", "keep"]
+
+
+def keep(reason: str, **attributes: Any) -> None:
+    """Keeps the request that runs now, in every service that it passed through. Does nothing when this process is not
+    recorded, and never raises."""
+    native = sys.modules.get("aftertrace._native")
+    if native is not None:
+        native.keep(reason, attributes or None)
+
+
+def __getattr__(name: str) -> Any:
+    if name == "install":
+        from aftertrace.record.install import install  # noqa: PLC0415  # `import aftertrace` stays light
+
+        return install
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -12,6 +12,8 @@ AftertraceError
 ├── Unauthorized          the token is missing or wrong                  exit 5, HTTP 401
 ├── Unavailable           server or agent not there, or behind           exit 5, HTTP 503
 ├── StoreError            the store refused                              exit 5, HTTP 500
+├── CannotRun             the command to be recorded does not start      exit 126, HTTP 400
+│   └── CommandNotFound   there is no such command                       exit 127, HTTP 404
 └── NotInstalled          needs an extra that is not installed           exit 6, HTTP 501
 
 Each has a slug (stable, kebab-case), one plain sentence, and a hint on what to do.
@@ -94,3 +96,13 @@ class StoreError(AftertraceError):
 class NotInstalled(AftertraceError):
     exit_code = 6
     http_status = 501
+
+
+class CannotRun(AftertraceError):
+    exit_code = 126
+    http_status = 400
+
+
+class CommandNotFound(CannotRun):
+    exit_code = 127
+    http_status = 404

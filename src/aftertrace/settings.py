@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +16,7 @@ LEVELS: tuple[Level, ...] = ("spans", "calls", "lines")
 
 def _runtime_dir() -> Path:
     base = os.environ.get("XDG_RUNTIME_DIR")
-    return Path(base) / "aftertrace" if base else Path(tempfile.gettempdir()) / f"aftertrace-{os.getuid()}"
+    return Path(base) / "aftertrace" if base else Path(os.environ.get("TMPDIR") or "/tmp") / f"aftertrace-{os.getuid()}"  # noqa: S108  # the user's own directory
 
 
 def _data_dir() -> Path:

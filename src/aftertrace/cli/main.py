@@ -13,6 +13,7 @@ from aftertrace import __version__
 from aftertrace.errors import AftertraceError
 
 _COMMANDS = {
+    "run": "Run a Python program under the recorder.",
     "demo": "A shop of four processes under the recorder: faults, and why they happened.",
     "serve": "Receive, store and answer: the server without an agent.",
 }

@@ -191,13 +191,14 @@ def connect(path: Path, timeout: float) -> socket.socket:
 
 
 def send(connection: socket.socket, message: Message, fd: int = -1) -> None:
-    """The whole message; ``fd`` travels with its first byte. OSError: the other side is gone, or too slow."""
+    """The whole message; ``fd`` travels with its first byte. OSError: the other side is gone, or too slow (no SIGPIPE,
+    which the program may have made deadly)."""
     line = encode(message)
     sent = 0
     if fd >= 0:
         rights = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", [fd]))]
-        sent = connection.sendmsg([line[:_CHUNK]], rights)
-    connection.sendall(line[sent:])
+        sent = connection.sendmsg([line[:_CHUNK]], rights, socket.MSG_NOSIGNAL)
+    connection.sendall(line[sent:], socket.MSG_NOSIGNAL)
 
 
 def receive(connection: socket.socket) -> tuple[bytes, list[int]]:

@@ -1,0 +1,72 @@
+"""One connection to the agent, of the recorded process's side."""
+
+from __future__ import annotations
+
+import os
+import socket
+
+from aftertrace.wire import handover
+from aftertrace.wire.handover import Lines, Message
+
+_Socket = socket.socket  # taken now: a library such as gevent may put another in its place
+
+
+class Connection:
+    """A program may close all its descriptors, and ours would then be the number of something of its own: each use
+    makes sure first that it is not. All methods raise OSError when the connection is gone."""
+
+    def __init__(self, path: str) -> None:
+        """OSError: nobody is there, or somebody who may not be."""
+        _check_owner(path)
+        self._socket = _Socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
+        self._identity = _identity(self._socket.fileno())
+        self._lines = Lines()
+        self._socket.setblocking(False)
+        try:
+            self._socket.connect(path)
+        except BaseException:
+            self._socket.close()
+            raise
+
+    def send(self, message: Message, fd: int = -1, *, seconds: float = 0.0) -> None:
+        """The whole message; ``seconds`` is how long the agent may leave it unread."""
+        self._own()
+        self._socket.settimeout(seconds)
+        handover.send(self._socket, message, fd)
+
+    def messages(self) -> list[Message]:
+        """What has come, without waiting. ValueError: something that is no message."""
+        self._own()
+        self._socket.settimeout(0.0)
+        try:
+            data, descriptors = handover.receive(self._socket)
+        except BlockingIOError:
+            return []
+        handover.drop(descriptors)
+        if not data:
+            raise ConnectionResetError("the agent has closed the connection")
+        return [handover.decode(line) for line in self._lines.feed(data)]
+
+    def close(self) -> None:
+        """Our end, if it is still ours. Never raises."""
+        try:
+            self._own()
+            self._socket.close()
+        except OSError:
+            self._socket.detach()
+
+    def _own(self) -> None:
+        if _identity(self._socket.fileno()) != self._identity:
+            raise ConnectionAbortedError("the program has closed our descriptor")
+
+
+def _identity(fd: int) -> tuple[int, int]:
+    found = os.fstat(fd)
+    return found.st_dev, found.st_ino
+
+
+def _check_owner(path: str) -> None:
+    """The ring holds values: a directory that another user made in /tmp under our name gets nothing."""
+    owner = os.stat(os.path.dirname(path) or ".").st_uid  # noqa: PTH116, PTH120  # as cheap as it gets, in every retry
+    if owner not in {os.geteuid(), 0}:
+        raise PermissionError(f"the agent's directory belongs to user {owner}")

@@ -1,0 +1,172 @@
+"""The line to the agent: offers the ring, hands over sources, takes orders. One thread, for which nobody waits.
+
+The thread is made by ``_thread``: it is no ``threading.Thread``, so the program's ``threading.enumerate()`` is as it
+is without us, and the interpreter's end does not wait for it. It imports nothing, takes no lock of the program's, and
+no signal reaches it.
+"""
+
+from __future__ import annotations
+
+import _thread
+import os
+import signal
+import time
+from collections.abc import Callable
+
+from aftertrace import _native
+from aftertrace.record.connection import Connection
+from aftertrace.record.sources import Sources
+from aftertrace.settings import Level
+from aftertrace.wire.handover import Message, Ok, Refused, Ring, SetLevel
+
+# Taken now: a library such as gevent may put others in their place.
+_sleep, _monotonic = time.sleep, time.monotonic
+_start_thread, _make_lock = _thread.start_new_thread, _thread.allocate_lock
+
+_SEND_S = 2.0  # how long the agent may leave a message unread
+_AGAIN_S, _AGAIN_AT_MOST_S = 0.2, 5.0  # between two tries to find the agent
+_REFUSED_S = 60.0
+_BUSY_S, _QUIET_S = 0.1, 1.0  # between two looks for new files and orders: while the program starts, and later
+_START_S = 10.0
+_JOIN_S = 0.2  # how long a fork, or the end, waits for the thread
+
+_FAULTS = {signal.SIGSEGV, signal.SIGBUS, signal.SIGFPE, signal.SIGILL, signal.SIGABRT}
+_SIGNALS = signal.valid_signals() - _FAULTS
+
+
+class Link:
+    """``offer`` makes the message that opens a connection, anew each time."""
+
+    def __init__(self, path: str, offer: Callable[[], Ring], set_level: Callable[[Level], None]) -> None:
+        self._path = path
+        self._offer = offer
+        self._set_level = set_level
+        self._sources = Sources()
+        self._owed: list[str] = []  # paths that this connection has not got
+        self._connection: Connection | None = None
+        self._pause = _AGAIN_S
+        self._begun_at = _monotonic()
+        self._running = False
+        self._tid = 0  # the thread's id for the kernel
+        self._wake = _make_lock()
+
+    def open(self) -> None:
+        """Offers the ring at once if an agent is there, without waiting; the thread does the rest."""
+        self._connect()
+        self.start()
+
+    def reset(self) -> None:
+        """In a forked child: its own connection, and no thread yet."""
+        self._drop()  # our descriptor; the parent's stays open
+        self._begun_at = _monotonic()
+        self._running = False
+
+    def finish(self) -> None:
+        """At the program's end: what the agent has not got yet, if it takes it quickly."""
+        if self.stop():
+            self._wake.acquire(blocking=False)
+            self._meet()
+            self._guarded(lambda: self._hand_over(_JOIN_S))
+
+    # -- the thread's life ---------------------------------------------------------------------------------------
+
+    def start(self) -> None:
+        """Never raises: without a thread, sources are missing and the agent's orders are not heard."""
+        if self._running:
+            return
+        self._wake = _make_lock()
+        self._wake.acquire()
+        self._tid = 0
+        self._running = True
+        mask = signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)  # the thread inherits it: signals are the program's
+        try:
+            _start_thread(self._run, (self._wake,))
+        except RuntimeError:
+            self._running = False
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+
+    def stop(self) -> bool:
+        """Ends the thread, in the kernel's eyes too; the connection stays. False: it did not end in time."""
+        if self._running and self._wake.locked():
+            self._wake.release()
+        until = _monotonic() + _JOIN_S
+        while self._running or (self._tid and os.path.exists(f"/proc/self/task/{self._tid}")):  # noqa: PTH110
+            if _monotonic() > until:
+                return False
+            _sleep(0.0001)
+        return True
+
+    def _run(self, wake: _thread.LockType) -> None:
+        self._tid = _thread.get_native_id()
+        try:
+            while not wake.acquire(timeout=self._turn()):
+                pass
+        except BaseException as error:  # a thread of ours never speaks in the program
+            del error
+        self._running = False
+
+    def _turn(self) -> float:
+        """One look around; seconds until the next."""
+        self._meet()
+        if self._connection is None:
+            self._connect()
+        if self._connection is not None:
+            self._guarded(self._serve)
+        if self._connection is None:
+            pause, self._pause = self._pause, max(self._pause, min(self._pause * 2, _AGAIN_AT_MOST_S))
+            return pause
+        return _BUSY_S if _monotonic() - self._begun_at < _START_S else _QUIET_S
+
+    def _meet(self) -> None:
+        for _, path in _native.new_files():
+            self._sources.meet(path)
+            self._owed.append(path)
+
+    # -- the connection ------------------------------------------------------------------------------------------
+
+    def _connect(self) -> None:
+        try:
+            connection = Connection(self._path)
+        except (OSError, ValueError):
+            return
+        self._connection = connection
+        self._owed = self._sources.met()
+        self._guarded(lambda: connection.send(self._offer(), _native.ring_fd()))
+
+    def _guarded(self, act: Callable[[], None]) -> None:
+        """Whatever goes wrong with the agent ends the connection, and is tried anew later."""
+        try:
+            act()
+        except Exception:  # never the program's problem
+            self._drop()
+
+    def _drop(self) -> None:
+        if self._connection is not None:
+            self._connection.close()
+        self._connection = None
+
+    def _serve(self) -> None:
+        for message in self._connection.messages() if self._connection else []:
+            self._take(message)
+        self._hand_over(_SEND_S)
+
+    def _take(self, message: Message) -> None:
+        match message:
+            case Ok():
+                self._pause = _AGAIN_S
+            case Refused():
+                self._pause = _REFUSED_S
+                self._drop()
+            case SetLevel():
+                self._set_level(message.level)
+            case _:
+                raise ValueError("no message for a process")
+
+    def _hand_over(self, seconds: float) -> None:
+        """The sources that the agent has not got, until somebody wants the thread to end."""
+        while self._owed and self._connection is not None and self._wake.locked():
+            source = self._sources.read(self._owed[-1])
+            if source is not None:
+                self._connection.send(source, seconds=seconds)
+            self._owed.pop()

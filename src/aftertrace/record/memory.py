@@ -1,0 +1,51 @@
+"""How large the ring may be: min(16 MiB, 3 % of the memory that the cgroup allows) (D2)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+MOST = 16 << 20
+LEAST = 512 << 10
+_SHARE = 0.03
+_ROOT = Path("/sys/fs/cgroup")
+
+
+def ring_bytes(asked: int) -> int:
+    """Bytes of the ring; ``asked`` is the setting, 0 when there is none."""
+    if asked:
+        return max(asked, 2 * 65536)
+    limit = memory_limit()
+    return MOST if limit is None else max(LEAST, min(MOST, int(limit * _SHARE)))
+
+
+def definitions_bytes(ring: int) -> int:
+    """Bytes for file names and line tables: a quarter of the ring, some 500 bytes a function."""
+    return max(1 << 20, ring // 4)
+
+
+def memory_limit(root: Path = _ROOT, own: Path = Path("/proc/self/cgroup")) -> int | None:
+    """The lowest memory limit of this process's cgroups, v2 or v1, in bytes; None: none is set."""
+    paths: list[Path] = []
+    for line in _text(own).splitlines():
+        _, _, group = line.partition(":")
+        controllers, _, path = group.partition(":")
+        relative = path.lstrip("/")
+        if not controllers:
+            paths += [place / "memory.max" for place in _up(root, relative)]
+        elif "memory" in controllers.split(","):
+            paths += [place / "memory.limit_in_bytes" for place in _up(root / "memory", relative)]
+    limits = [int(text) for text in map(_text, paths) if text.isdigit()]
+    return min((limit for limit in limits if 0 < limit < 1 << 60), default=None)
+
+
+def _up(root: Path, relative: str) -> list[Path]:
+    """The group's directory and all above it, ``root`` included."""
+    place = root / relative
+    return [place, *(parent for parent in place.parents if parent.is_relative_to(root))] if relative else [root]
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text("utf-8", "replace").strip()
+    except OSError:
+        return ""

@@ -1,0 +1,102 @@
+"""Who this process is: the service's name, and the resource attributes that go with all that it sends (OTel)."""
+
+from __future__ import annotations
+
+import os
+import platform
+import sys
+import urllib.parse
+from pathlib import Path
+
+from aftertrace import __version__
+from aftertrace.record.program import Program
+from aftertrace.settings import Settings
+
+type Attributes = dict[str, str | int]
+
+_MUCH = 1 << 20  # bytes of packed-refs that are looked through
+
+
+def given() -> dict[str, str]:
+    """OTEL_RESOURCE_ATTRIBUTES: ``key=value,key=value``, percent-encoded. What cannot be read is left out."""
+    found: dict[str, str] = {}
+    for pair in os.environ.get("OTEL_RESOURCE_ATTRIBUTES", "").split(","):
+        key, equals, value = pair.partition("=")
+        if equals and key.strip():
+            found[key.strip()] = _unquote(value.strip())
+    return found
+
+
+def _unquote(text: str) -> str:
+    return urllib.parse.unquote(text) if "%" in text else text
+
+
+def service(settings: Settings, program: Program) -> str:
+    """AFTERTRACE_SERVICE, OTEL_SERVICE_NAME, service.name of OTEL_RESOURCE_ATTRIBUTES, else what the command says."""
+    derived = os.environ.get("AFTERTRACE_DEFAULT_SERVICE") or program.service() or "python"
+    return settings.service or given().get("service.name") or derived
+
+
+def attributes(name: str, root: str) -> Attributes:
+    """The resource of this process. ``root`` is where its .git is looked for."""
+    revision = git_revision(Path(root))
+    return {
+        **({"vcs.ref.head.revision": revision} if revision else {}),
+        "host.name": os.uname().nodename,
+        **given(),
+        "service.name": name,
+        "process.pid": os.getpid(),
+        "process.executable.path": sys.executable or "",
+        "process.runtime.name": sys.implementation.name,
+        "process.runtime.version": platform.python_version(),
+        "telemetry.sdk.language": "python",
+        "telemetry.sdk.name": "aftertrace",
+        "telemetry.sdk.version": __version__,
+    }
+
+
+def git_revision(root: Path) -> str:
+    """The commit that is checked out around ``root``, from git's own files; "" when there is none."""
+    try:
+        for directory in (root, *root.parents):
+            git = directory / ".git"
+            if git.exists():
+                return _head(_git_directory(git))
+    except (OSError, ValueError):
+        pass
+    return ""
+
+
+def _git_directory(git: Path) -> Path:
+    """``.git`` itself, or what it points to in a worktree or submodule."""
+    if git.is_dir():
+        return git
+    return git.parent / git.read_text("utf-8").removeprefix("gitdir:").strip()
+
+
+def _head(git: Path) -> str:
+    head = (git / "HEAD").read_text("utf-8").strip()
+    if not head.startswith("ref:"):
+        return _revision(head)
+    name = head.removeprefix("ref:").strip()
+    common = git / "commondir"
+    places = [git, git / common.read_text("utf-8").strip()] if common.exists() else [git]
+    for place in places:
+        if (place / name).is_file():
+            return _revision((place / name).read_text("utf-8").strip())
+    return _packed(places[-1] / "packed-refs", name)
+
+
+def _packed(path: Path, name: str) -> str:
+    if not path.exists():
+        return ""
+    with path.open(encoding="utf-8") as file:
+        for line in file.read(_MUCH).splitlines():
+            revision, _, ref = line.partition(" ")
+            if ref == name:
+                return _revision(revision)
+    return ""
+
+
+def _revision(text: str) -> str:
+    return text if len(text) in {40, 64} and set(text) <= set("0123456789abcdef") else ""

@@ -1,0 +1,57 @@
+"""Found first on PYTHONPATH under ``aftertrace run``: runs the sitecustomize that was there without us, then starts
+the recorder. The program goes on whatever happens here. Written for any Python 3: a child may be an old one."""
+
+import os
+import sys
+
+
+def _leave_path() -> None:
+    """The program's sys.path is as it is without us; its children find us through the environment."""
+    here = os.path.dirname(os.path.abspath(__file__))  # noqa: PTH100, PTH120
+    sys.path[:] = [entry for entry in sys.path if os.path.abspath(entry) != here or not entry]  # noqa: PTH100
+    sys.path_importer_cache.pop(here, None)
+
+
+def _say(sentence: str) -> None:
+    """Once for a program and its children, on stderr."""
+    slug = sentence.partition(":")[0]
+    told = os.environ.get("AFTERTRACE_TOLD", "").split(",")
+    if slug in told:
+        return
+    os.environ["AFTERTRACE_TOLD"] = ",".join([word for word in told if word] + [slug])
+    try:
+        sys.stderr.write("aftertrace: " + sentence + "\n")
+        sys.stderr.flush()
+    except Exception:  # no stderr: nobody to tell
+        pass
+
+
+def _record() -> None:
+    if os.environ.get("AFTERTRACE_ENABLED", "1").lower() in {"0", "false", "no", "off"}:
+        return
+    if sys.version_info < (3, 12) or sys.implementation.name != "cpython":
+        _say(f"unsupported-python: {sys.executable} cannot be recorded, CPython 3.12 or later can.")
+        return
+    try:
+        from aftertrace.record import bootstrap  # noqa: PLC0415  # may be missing in this interpreter
+    except ImportError as error:
+        _say(f"not-installed: {sys.executable} does not find {error.name}; install aftertrace there.")
+        return
+    bootstrap.start(_say)
+
+
+def _sitecustomize() -> None:
+    """The one that Python would have found without us. Raises what it raises, ImportError when there is none."""
+    if sys.modules.get("sitecustomize") is not None:
+        del sys.modules["sitecustomize"]
+    import sitecustomize  # type: ignore[import-not-found]  # noqa: F401, PLC0415  # another one than this file
+
+
+_leave_path()
+try:
+    _sitecustomize()
+finally:
+    try:
+        _record()
+    except Exception as error:  # never the program's problem
+        _say(f"not-recording: {type(error).__name__}: {error}.")
