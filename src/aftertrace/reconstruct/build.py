@@ -153,6 +153,7 @@ def _step(draft: Draft, index: int, stories: Sequence[Story]) -> Step:
         value=draft.value,
         text=draft.text,
         exception=draft.exception,
+        lasti=draft.lasti,
         address=f"{stories[draft.process].memory.uid[:8]}.{draft.activation}.{draft.number}",
     )
 
@@ -172,7 +173,7 @@ def _remember(execution: Execution, stories: Sequence[Story], merged: Sequence[D
     entered: dict[tuple[int, int], list[Entered]] = {}
     for story in stories:
         for entry in story.entries:
-            one = Entered(entry.draft.index, entry.parent, entry.call_line)
+            one = Entered(entry.draft.index, entry.parent, entry.call_line, entry.call_site)
             entered.setdefault((story.process, entry.activation), []).append(one)
     addresses = {step.address: step.index for step in reversed(execution.steps)}
     execution.remember(history, steps, entered, addresses)

@@ -94,6 +94,7 @@ def _codes(definitions: list[Definitions]) -> dict[int, Code]:
                     names=tuple(name for name, _ in code.names),
                     arguments=tuple(name for name, flags in code.names if flags & _ARGUMENT),
                     lines=_lines(code.linetable, code.first_line),
+                    table=code.linetable,
                 )
     return codes
 

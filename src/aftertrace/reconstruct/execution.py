@@ -49,6 +49,7 @@ class Code:
     names: tuple[str, ...]
     arguments: tuple[str, ...]
     lines: Mapping[int, int]  # lasti -> line
+    table: bytes = b""  # CPython's line table: wire.linetable.places() gives columns too
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +90,7 @@ class Step:
     value: Value | None = None  # returned, yielded, raised; a log's message
     text: str = ""  # span name, log text, keep reason, gap detail
     exception: int = 0  # identity of the exception, for RAISE .. UNWIND
+    lasti: int = -1  # instruction, in code units, of RETURN, YIELD, RAISE .. UNWIND; -1: not recorded
     address: str = ""  # stable: "<process uid, 8 digits>.<activation>.<n-th record of the activation>"
 
 
@@ -133,6 +135,7 @@ class Entered:
     step: int
     parent: int  # activation of the caller, 0: none
     call_line: int  # line in the caller, 0: unknown
+    call_site: int = -1  # instruction in the caller, in code units; -1: not recorded
 
 
 @dataclass(slots=True)

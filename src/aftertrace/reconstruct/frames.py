@@ -37,6 +37,7 @@ class Draft:
     value: Value | None = None
     text: str = ""
     exception: int = 0
+    lasti: int = -1
     bindings: list[Bound] = field(default_factory=list)
     index: int = -1  # in the execution, once it has its place
 
@@ -59,6 +60,7 @@ class Entry:
     parent: int
     call_line: int
     draft: Draft
+    call_site: int = -1
 
 
 @dataclass(slots=True)
@@ -264,7 +266,7 @@ class _Teller:
         one.line = code.first_line
         self.running[self.thread] = record.activation
         draft = self._draft(StepKind.START, record, one, code.first_line)
-        self.story.entries.append(Entry(record.activation, one.parent, call_line, draft))
+        self.story.entries.append(Entry(record.activation, one.parent, call_line, draft, record.call_site))
         self._bind(one, record.slots, code.first_line, draft, every=False)
 
     def _line(self, record: records.Line) -> None:
@@ -283,7 +285,7 @@ class _Teller:
         wrote, line = one.line, self._line_of(one, record.lasti)
         returned = isinstance(record, records.Return)
         draft = self._draft(StepKind.RETURN if returned else StepKind.YIELD, record, one, line)
-        draft.value = record.value
+        draft.value, draft.lasti = record.value, record.lasti
         at_calls = self.memory.level != "lines"
         self._bind(one, record.slots, 0 if at_calls else wrote, draft, every=returned and at_calls)
         one.line = line
@@ -295,7 +297,7 @@ class _Teller:
             return
         wrote, one.line = one.line, self._line_of(one, record.lasti)
         draft = self._draft(StepKind.UNWIND, record, one, one.line)
-        draft.exception = record.exception
+        draft.exception, draft.lasti = record.exception, record.lasti
         self._bind(one, record.slots, wrote if self.memory.level == "lines" else 0, draft, every=True)
         self.running[self.thread] = one.parent
 
@@ -317,7 +319,7 @@ class _Teller:
             return
         self.running[self.thread] = record.activation
         draft = self._draft(_RAISES[type(record)], record, one, self._line_of(one, record.lasti))
-        draft.exception = record.exception
+        draft.exception, draft.lasti = record.exception, record.lasti
         if isinstance(record, records.Raise):
             draft.value = record.value
 
