@@ -1,0 +1,126 @@
+"""The agent's memory of minutes: slices of all processes, first in, first out, compressed block by block.
+
+A block holds about 1 MB of slices, each with a small head before it; full ones are compressed. Which blocks hold a
+trace is all that is indexed. The oldest blocks go when the whole is larger than its bound.
+"""
+
+from __future__ import annotations
+
+import struct
+import time
+from collections import deque
+from collections.abc import Callable, Collection, Iterator
+from dataclasses import dataclass, field
+
+from aftertrace.wire import zstd
+
+BLOCK_BYTES = 1 << 20
+_HEAD = struct.Struct("<IQ16s?I")  # process, position, trace, is a fragment, length
+_INDEX_BYTES = 250  # what a trace costs in the index, per block: key, list, two references
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A slice; or a fragment: a span's record that stands in another trace's slice, or in none's."""
+
+    process: int
+    position: int
+    fragment: bool
+    records: bytes
+
+
+@dataclass(slots=True)
+class _Block:
+    number: int
+    began: float  # monotonic, s
+    data: bytearray = field(default_factory=bytearray)
+    packed: bytes = b""
+    traces: set[bytes] = field(default_factory=set)
+    processes: set[int] = field(default_factory=set)
+
+    def cost(self) -> int:
+        return len(self.data) + len(self.packed) + _INDEX_BYTES * len(self.traces)
+
+    def entries(self, wanted: Collection[bytes]) -> Iterator[tuple[bytes, Entry]]:
+        data = zstd.decompress(self.packed, 1 << 30) if self.packed else bytes(self.data)
+        at = 0
+        while at < len(data):
+            process, position, trace, fragment, length = _HEAD.unpack_from(data, at)
+            at += _HEAD.size
+            if trace in wanted:
+                yield trace, Entry(process, position, fragment, data[at : at + length])
+            at += length
+
+
+class Memory:
+    """``limit``: bytes. ``forgotten(process)`` is called when nothing of a process is held any more."""
+
+    def __init__(self, limit: int, forgotten: Callable[[int], None]) -> None:
+        self.limit = limit
+        self.bytes = 0  # of all blocks but the open one
+        self._forgotten = forgotten
+        self._blocks: deque[_Block] = deque()
+        self._open = _Block(0, time.monotonic())
+        self._index: dict[bytes, list[int]] = {}
+        self._held: dict[int, int] = {}  # process -> blocks
+
+    def add(self, process: int, position: int, trace: bytes, records: bytes, *, fragment: bool = False) -> None:
+        block = self._open
+        block.data += _HEAD.pack(process, position, trace, fragment, len(records))
+        block.data += records
+        if trace not in block.traces:
+            block.traces.add(trace)
+            self._index.setdefault(trace, []).append(block.number)
+        if process not in block.processes:
+            block.processes.add(process)
+            self._held[process] = self._held.get(process, 0) + 1
+        if len(block.data) >= BLOCK_BYTES:
+            self._seal()
+
+    def collect(self, traces: Collection[bytes]) -> dict[bytes, list[Entry]]:
+        """All that is held of some traces, oldest first."""
+        found: dict[bytes, list[Entry]] = {trace: [] for trace in traces}
+        numbers = {number for trace in traces for number in self._index.get(trace, ())}
+        for block in (*self._blocks, self._open):
+            if block.number in numbers:
+                for trace, entry in block.entries(found):
+                    found[trace].append(entry)
+        return found
+
+    def holds(self, process: int) -> bool:
+        return process in self._held
+
+    def state(self) -> dict[str, float | int]:
+        """For the status: sizes in bytes, the horizon in seconds."""
+        oldest = self._blocks[0] if self._blocks else self._open
+        return {
+            "limit": self.limit,
+            "bytes": self.bytes + self._open.cost(),
+            "blocks": len(self._blocks) + 1,
+            "traces": len(self._index),
+            "horizon_s": round(time.monotonic() - oldest.began, 1) if oldest.traces else 0.0,
+        }
+
+    def _seal(self) -> None:
+        block = self._open
+        block.packed = zstd.compress(bytes(block.data), 1)
+        block.data = bytearray()
+        self._blocks.append(block)
+        self.bytes += block.cost()
+        self._open = _Block(block.number + 1, time.monotonic())
+        while self.bytes + BLOCK_BYTES > self.limit and self._blocks:
+            self._forget_oldest()
+
+    def _forget_oldest(self) -> None:
+        block = self._blocks.popleft()
+        self.bytes -= block.cost()
+        for trace in block.traces:
+            numbers = self._index[trace]
+            numbers.remove(block.number)
+            if not numbers:
+                del self._index[trace]
+        for process in block.processes:
+            self._held[process] -= 1
+            if not self._held[process]:
+                del self._held[process]
+                self._forgotten(process)

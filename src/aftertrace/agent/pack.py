@@ -1,0 +1,315 @@
+"""Kept parts of traces -> requests: redacted, materialised, in the formats of docs/format.md ("On the wire")."""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import socket
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+
+from aftertrace.agent import redact, walk
+from aftertrace.agent.memory import Entry
+from aftertrace.agent.outbox import Request
+from aftertrace.agent.process import Process
+from aftertrace.agent.sources import Sources
+from aftertrace.agent.spans import Spans
+from aftertrace.agent.tell import Counts
+from aftertrace.agent.watch import Trigger
+from aftertrace.model import Attributes, LogRecord, Resource, Span, SpanEvent, SpanLink, StatusCode
+from aftertrace.wire import otlp, recording, zstd
+from aftertrace.wire.attributes import map_from_json
+from aftertrace.wire.definitions import Definitions
+from aftertrace.wire.kinds import Kind
+from aftertrace.wire.recording import Clocks, Meta, Recording, Slice
+
+_PIECE = 1 << 20  # bytes of a recording in one log record
+_RECORDING = 16 << 20  # bytes of slices in one recording
+_BATCH = 4 << 20  # bytes in one request, about
+SCOPE = "aftertrace"
+
+
+@dataclass(slots=True)
+class Part:
+    """What one process remembers of one trace. Of ``entries``, in the ring's order, those behind ``mark`` are new."""
+
+    process: Process
+    entries: list[Entry]
+    mark: int
+    whole: bool  # also spans that have not ended: the process is gone, or the agent is going
+    slices: list[Slice] = field(default_factory=list)  # coalesced, redacted
+    definitions: Definitions = field(default_factory=Definitions)
+    clocks: Clocks = field(default_factory=Clocks)
+
+    def paths(self) -> Iterable[str]:
+        return [path for path in self.definitions.files.values() if not path.startswith("<")]
+
+
+@dataclass(slots=True)
+class Job:
+    """One trace, ready to go."""
+
+    trace: str  # hex
+    triggers: list[tuple[Process, Trigger]]  # that are new
+    names: list[str]  # of all triggers so far
+    parts: list[Part]
+    sent: set[str]  # spans that have gone already; what goes now is added
+    numbers: dict[int, int]  # process -> parts of its recording so far; likewise
+    deadline: float  # monotonic: until then it waits for sources
+    prepared: bool = False
+
+    def prepare(self) -> None:
+        """What does not change any more: slices, their definitions, their clocks."""
+        if not self.prepared:
+            for part in self.parts:
+                _prepare(part)
+            self.prepared = True
+
+    def lacks(self) -> bool:
+        """Whether a living process has still to hand over a source that is needed."""
+        return any(
+            path not in part.process.sources for part in self.parts if part.process.connected for path in part.paths()
+        )
+
+
+def _prepare(part: Part) -> None:
+    codes: set[int] = set()
+    fresh = [entry for entry in part.entries if not entry.fragment and entry.position > part.mark]
+    part.slices = [Slice(one.position, _clean(one.records, codes)) for one in coalesce(fresh)]
+    known = part.process.definitions()
+    part.definitions.codes = {number: known.codes[number] for number in sorted(codes) if number in known.codes}
+    files = {code.file_id for code in part.definitions.codes.values()}
+    part.definitions.files = {number: known.files[number] for number in sorted(files) if number in known.files}
+    part.clocks = Clocks(part.process.samples_for([walk.ticks_of(entry.records) for entry in part.entries]))
+
+
+def coalesce(entries: Iterable[Entry]) -> Iterator[Slice]:
+    """Slices as the ring has them, wherever polls cut them: what continues the slice before it is put back."""
+    position, pieces, end = 0, list[bytes](), -1
+    for entry in entries:
+        if walk.is_continued(entry.records) and entry.position == end:
+            rest = walk.without_segment(entry.records)
+            pieces.append(rest)
+            end += len(rest)
+            continue
+        if pieces:
+            yield Slice(position, b"".join(pieces))
+        position, pieces = entry.position, [entry.records]
+        end = walk.position_of(position, entry.records, len(entry.records))
+    if pieces:
+        yield Slice(position, b"".join(pieces))
+
+
+def _clean(records: bytes, codes: set[int]) -> bytes:
+    """The slice without secrets; adds the codes that it names. Only a record that may hold one is decoded."""
+    out: list[bytes] = []
+    done = 0
+    for kind, start, end, _, _ in walk.walk(records):
+        code = walk.code_of(kind, records, start)
+        if code:
+            codes.add(code)
+        elif kind == Kind.SEGMENT:
+            continue
+        if redact.suspicious(records, start, end):
+            out += (records[done:start], redact.record(records[start:end]))
+            done = end
+    out.append(records[done:])
+    return b"".join(out)
+
+
+class Pack:
+    """Makes requests of jobs; remembers which sources have gone."""
+
+    def __init__(self, sources: Sources, counts: Counts) -> None:
+        self._sources = sources
+        self._counts = counts
+        self._host = socket.gethostname()
+        self._resources: dict[str, Resource] = {}
+        self._dropped = 0
+
+    def requests(self, job: Job) -> Iterator[Request]:
+        """In the order in which they should arrive: sources, recordings and logs, spans, and last that it was kept."""
+        job.prepare()
+        spans: dict[tuple[int, str], Span] = {}
+        logs: list[LogRecord] = []
+        for part in job.parts:
+            resource = self.resource(part.process)
+            found, said = _told(job.trace, part, resource)
+            spans |= {(part.process.number, span.span_id): span for span in found}
+            logs += self._source_records(part, resource)
+            logs += self._recording_records(job, part, resource)
+            logs += said
+        yield from _log_requests(logs)
+        fresh = [span for span in spans.values() if span.span_id not in job.sent]
+        job.sent.update(span.span_id for span in fresh)
+        self._counts.spans += len(fresh)
+        yield from _span_requests(fresh)
+        yield from _log_requests([self._kept(job, process, trigger, spans) for process, trigger in job.triggers])
+
+    def resource(self, process: Process) -> Resource:
+        """What the process says of itself, and what identifies it."""
+        if process.uid not in self._resources:
+            if len(self._resources) > 4096:
+                self._resources.clear()
+            try:
+                said = map_from_json(process.ring.resource)
+            except ValueError:
+                said = {}
+            said["service.name"] = process.ring.service or said.get("service.name") or "unknown_service"
+            said["process.pid"] = process.ring.pid
+            said.setdefault("service.instance.id", process.uid)
+            said.setdefault("host.name", self._host)
+            self._resources[process.uid] = Resource(redact.attributes(said))
+        return self._resources[process.uid]
+
+    def _source_records(self, part: Part, resource: Resource) -> Iterator[LogRecord]:
+        if self._counts.dropped != self._dropped:  # what was given up may have been sources
+            self._dropped = self._counts.dropped
+            self._sources.forget_sent()
+        for path in part.paths():
+            digest = part.process.sources.get(path, "")
+            packed = self._sources.to_send(digest)
+            if packed is not None:
+                self._counts.sources += 1
+                attributes = {"aftertrace.source.sha256": digest, "aftertrace.source.path": path}
+                yield _record("aftertrace.source", resource, packed, dict(attributes), 0)
+
+    def _recording_records(self, job: Job, part: Part, resource: Resource) -> Iterator[LogRecord]:
+        process = part.process
+        sources = {path: process.sources[path] for path in part.paths() if path in process.sources}
+        for slices in _portions(part.slices):
+            number = job.numbers.get(process.number, 0)
+            job.numbers[process.number] = number + 1
+            first, last = slices[0].position, slices[-1].position
+            meta = Meta(
+                trace_id=job.trace,
+                process_uid=process.uid,
+                pid=process.ring.pid,
+                service=resource.service,
+                resource=dict(resource.attributes),
+                python=process.python,
+                level=process.level,
+                triggers=job.names,
+                part=number,
+            )
+            losses = [loss for loss in process.losses if loss[1] > first and loss[0] <= last]
+            data = recording.write(Recording(meta, part.definitions, part.clocks, slices, losses, sources))
+            self._counts.recordings += 1
+            yield from _pieces(
+                data, job.trace, process, resource, part.clocks.realtime(walk.ticks_of(slices[0].records))
+            )
+
+    def _kept(self, job: Job, process: Process, trigger: Trigger, spans: dict[tuple[int, str], Span]) -> LogRecord:
+        span = spans.get((process.number, trigger.span))
+        clocks = Clocks(process.samples_for([trigger.ticks]))
+        attributes = {
+            "aftertrace.keep.trigger": trigger.name,
+            "aftertrace.keep.reason": redact.text(trigger.reason or (_reason(span) if span else trigger.name)),
+            "aftertrace.keep.process_uid": process.uid,
+        }
+        time_ns = clocks.realtime(trigger.ticks)
+        record = _record("aftertrace.kept", self.resource(process), None, dict(attributes), time_ns)
+        return replace(record, trace_id=job.trace, span_id=trigger.span)
+
+
+def _told(trace: str, part: Part, resource: Resource) -> tuple[list[Span], list[LogRecord]]:
+    """Spans that have ended (all, if no more can come of the others) and logs that are new, without secrets."""
+    found = Spans(trace, resource, part.clocks)
+    for entry in part.entries:
+        found.take(entry.position, entry.records)
+    spans = [_clean_span(span) for span in found.spans() if span.end_ns or part.whole]
+    if part.process.died:
+        spans = [span if span.end_ns else _died(span, part.process) for span in spans]
+    return spans, [_clean_log(log) for position, log in found.logs if position > part.mark]
+
+
+def _died(span: Span, process: Process) -> Span:
+    return replace(span, status=StatusCode.ERROR, status_message=f"the process {process.ring.pid} died")
+
+
+def _reason(span: Span) -> str:
+    """Why a span's end was a trigger, from what it says: an exception, a status, an HTTP status."""
+    for event in reversed(span.events):
+        if event.name == "exception":
+            kind, message = (str(event.attributes.get(f"exception.{key}", "")) for key in ("type", "message"))
+            return f"{kind}: {message}" if message else kind
+    if span.status_message:
+        return span.status_message
+    status = span.attributes.get("http.response.status_code", span.attributes.get("http.status_code"))
+    return f"HTTP {status!s} on {span.name}" if isinstance(status, int) else f"error status of {span.name}"
+
+
+def _clean_span(span: Span) -> Span:
+    return replace(
+        span,
+        name=redact.text(span.name),
+        status_message=redact.text(span.status_message),
+        attributes=redact.attributes(span.attributes),
+        events=tuple(SpanEvent(e.time_ns, redact.text(e.name), redact.attributes(e.attributes)) for e in span.events),
+        links=tuple(SpanLink(o.trace_id, o.span_id, redact.attributes(o.attributes)) for o in span.links),
+    )
+
+
+def _clean_log(log: LogRecord) -> LogRecord:
+    return replace(log, body=redact.attribute(log.body), attributes=redact.attributes(log.attributes))
+
+
+# -- records and requests
+
+
+def _record(event: str, resource: Resource, body: bytes | None, attributes: Attributes, time_ns: int) -> LogRecord:
+    return LogRecord(time_ns, 0, body, resource, event_name=event, attributes=attributes, scope=SCOPE)
+
+
+def _pieces(data: bytes, trace: str, process: Process, resource: Resource, time_ns: int) -> Iterator[LogRecord]:
+    """The id is the content's hash: what is sent again is the same recording."""
+    identity = hashlib.blake2b(data, digest_size=16).hexdigest()
+    packed = zstd.compress(data)
+    starts = range(0, len(packed), _PIECE)
+    for piece, start in enumerate(starts):
+        attributes: Attributes = {
+            "aftertrace.recording.id": identity,
+            "aftertrace.recording.piece": piece,
+            "aftertrace.recording.pieces": len(starts),
+            "aftertrace.recording.process_uid": process.uid,
+        }
+        body = packed[start : start + _PIECE]
+        yield replace(_record("aftertrace.recording", resource, body, attributes, time_ns), trace_id=trace)
+
+
+def _portions(slices: Sequence[Slice]) -> Iterator[list[Slice]]:
+    """Runs of slices that make one recording."""
+    portion: list[Slice] = []
+    size = 0
+    for one in slices:
+        if portion and size + len(one.records) > _RECORDING:
+            yield portion
+            portion, size = [], 0
+        portion.append(one)
+        size += len(one.records)
+    if portion:
+        yield portion
+
+
+def _log_requests(logs: Sequence[LogRecord]) -> Iterator[Request]:
+    """Not compressed: almost all of it already is."""
+    for batch in _batches(logs, lambda log: len(log.body) if isinstance(log.body, bytes | str) else 200):
+        yield Request("/v1/logs", otlp.encode_logs(batch))
+
+
+def _span_requests(spans: Sequence[Span]) -> Iterator[Request]:
+    for batch in _batches(spans, lambda span: 500 + 100 * len(span.attributes)):
+        yield Request("/v1/traces", gzip.compress(otlp.encode_traces(batch), 4, mtime=0), "gzip")
+
+
+def _batches[Item](items: Sequence[Item], size_of: Callable[[Item], int]) -> Iterator[list[Item]]:
+    batch: list[Item] = []
+    size = 0
+    for item in items:
+        batch.append(item)
+        size += size_of(item)
+        if size >= _BATCH:
+            yield batch
+            batch, size = [], 0
+    if batch:
+        yield batch

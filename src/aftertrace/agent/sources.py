@@ -1,0 +1,53 @@
+"""Source files that processes handed over, by the hash of their bytes: each is held, and sent, once."""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+
+from aftertrace.wire import zstd
+from aftertrace.wire.handover import SourceFile
+
+_LIMIT = 64 << 20  # bytes, compressed
+
+
+class Sources:
+    """Bounded: what was used longest ago goes first."""
+
+    def __init__(self, limit: int = _LIMIT) -> None:
+        self._limit = limit
+        self._packed: OrderedDict[str, bytes] = OrderedDict()
+        self._sent: set[str] = set()
+        self._bytes = 0
+        self._lock = threading.Lock()
+
+    def add(self, source: SourceFile) -> None:
+        with self._lock:
+            if source.sha256 in self._packed:
+                self._packed.move_to_end(source.sha256)
+                return
+        packed = zstd.compress(source.data)
+        with self._lock:
+            self._packed[source.sha256] = packed
+            self._bytes += len(packed)
+            while self._bytes > self._limit:
+                _, gone = self._packed.popitem(last=False)
+                self._bytes -= len(gone)
+
+    def to_send(self, sha256: str) -> bytes | None:
+        """The file, zstd-compressed, if it is held and was not asked for before."""
+        with self._lock:
+            packed = self._packed.get(sha256)
+            if packed is None or sha256 in self._sent:
+                return None
+            self._sent.add(sha256)
+            return packed
+
+    def forget_sent(self) -> None:
+        """All may be sent again."""
+        with self._lock:
+            self._sent.clear()
+
+    @property
+    def bytes(self) -> int:
+        return self._bytes
