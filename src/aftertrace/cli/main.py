@@ -15,6 +15,9 @@ from aftertrace.errors import AftertraceError
 _COMMANDS = {
     "run": "Run a Python program under the recorder.",
     "demo": "A shop of four processes under the recorder: faults, and why they happened.",
+    "ls": "Kept requests, newest first.",
+    "show": "One request as a tree over its services.",
+    "step": "Step through a request, forward and back, over all services it touched.",
     "serve": "Receive, store and answer: the server without an agent.",
 }
 

@@ -66,6 +66,7 @@ class Cursor:
         self.selected = 0
         self.breakpoints: list[Breakpoint] = []
         self._made = 0
+        self._stack: tuple[int, list[StackEntry]] | None = None  # as of a step
         self._gap_steps = sorted((gap.after_step, i) for i, gap in enumerate(execution.gaps))
 
     @property
@@ -93,6 +94,10 @@ class Cursor:
     def back_over(self) -> Stop:
         """Backward over calls."""
         return self._go(self.flow.previous(self.index), "start of recording")
+
+    def back_out(self) -> Stop:
+        """Backward to the caller's line that called; out of a service to the client's."""
+        return self._go(self.flow.call_site(self.index), "nothing there")
 
     def into_service(self) -> Stop:
         """Forward to the first step in the next service that is called from here on."""
@@ -194,6 +199,11 @@ class Cursor:
 
     def stack(self) -> list[StackEntry]:
         """The frames that wait for each other here, innermost first, over tasks, services, queues; [] outside code."""
+        if self._stack is None or self._stack[0] != self.index:
+            self._stack = (self.index, self._waiting())
+        return self._stack[1]
+
+    def _waiting(self) -> list[StackEntry]:
         entries: list[StackEntry] = []
         seen: set[tuple[int, int]] = set()
         frame = self.execution.frame(self.step)
@@ -250,6 +260,19 @@ class Cursor:
             return []
         before = self.execution.locals_at(frame, self._step_before(frame))
         return [name for name in before if name not in self.execution.locals_at(frame, self.index)]
+
+    def arguments(self) -> list[Local]:
+        """The selected frame's arguments as they were passed. As of its first step if its beginning is lost."""
+        frame = self.selected_frame()
+        if frame is None:
+            return []
+        since = self._step_before(frame)
+        found = []
+        for name in frame.code.arguments:
+            history = self.execution.history(frame, name)
+            if history and history[0].written_at <= self.index:
+                found.append(Local(history[0], history[0].written_at > since))
+        return found
 
     def _step_before(self, frame: Frame) -> int:
         """The frame's stop before the one at which it stands here; before its first: a step before all."""

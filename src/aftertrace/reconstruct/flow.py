@@ -13,6 +13,7 @@ from typing import Literal
 
 from aftertrace.model import Span, SpanKind
 from aftertrace.reconstruct.execution import Execution, Frame, Step, StepKind
+from aftertrace.reconstruct.lines import Lines
 from aftertrace.reconstruct.tree import EXITS, SpanTree
 
 type BorderKind = Literal["http", "queue", "task"]
@@ -49,6 +50,7 @@ class Flow:
         self.tree = SpanTree(execution.spans)
         self._callers: dict[tuple[int, int], Caller | None] = {}
         self._sources: dict[tuple[int, str], list[str]] = {}
+        self._lines: dict[tuple[int, int], Lines] = {}
         self._span_starts = {s.span_id: s for s in reversed(execution.steps) if s.kind is StepKind.SPAN_START}
         self._span_ends = {s.span_id: s for s in execution.steps if s.kind is StepKind.SPAN_END}
         count = len(execution.steps)
@@ -140,6 +142,13 @@ class Flow:
             source = self.execution.sources.get(key)
             self._sources[key] = source.text.splitlines() if source else []
         return self._sources[key]
+
+    def lines(self, frame: Frame) -> Lines:
+        """What ran and was written, by line."""
+        key = (frame.process, frame.activation)
+        if key not in self._lines:
+            self._lines[key] = Lines(self.execution, frame)
+        return self._lines[key]
 
     def _upstream(self, frame: Frame) -> Caller | None:
         span = self.tree.upstream(frame.span_id)
@@ -292,6 +301,18 @@ class Flow:
             outer = self.caller(caller.frame, left)
             caller = None if outer is not None and outer.frame is caller.frame else outer
         return None
+
+    def call_site(self, index: int) -> int | None:
+        """Backward to the line of the caller that called, resumed or sent for the frame at a step."""
+        frame = self._frame_at(index)
+        caller = self.caller(frame, index) if frame is not None else None
+        if frame is None or caller is None:
+            return None
+        entered = self.execution.entered_at(frame, index)
+        began = frame.first_step if _is_coroutine(frame) or entered is None else entered.step
+        across = caller.border is not None and caller.border.kind != "task"
+        site = self.own_before(caller.frame, caller.step + 1 if across else began)
+        return site if site is not None else self.own_before(caller.frame, index)
 
     def into(self, index: int) -> int | None:
         """The first stop in the next service that is called from here on by this one, or by what it calls."""

@@ -68,12 +68,16 @@ class SpanTree:
 
 
 def _without_circles(spans: Mapping[str, Span]) -> dict[str, str]:
-    """Parent of each span, "" for roots; a circle is opened at the span of it that is met first."""
-    parents = {span_id: span.parent_id if span.parent_id in spans else "" for span_id, span in spans.items()}
+    """Parent of each span, "" for roots."""
+    return open_circles({key: span.parent_id if span.parent_id in spans else "" for key, span in spans.items()})
+
+
+def open_circles(parents: dict[str, str]) -> dict[str, str]:
+    """The same with each circle opened at the member that is met first, which becomes a root."""
     safe: set[str] = {""}
-    for span_id in spans:
+    for one in parents:
         way: dict[str, None] = {}
-        current = span_id
+        current = one
         while current not in safe and current not in way:
             way[current] = None
             current = parents[current]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 from aftertrace.model import SpanKind, Value
@@ -10,6 +9,7 @@ from aftertrace.reconstruct import text
 from aftertrace.reconstruct.cursor import Cursor, StackEntry, Stop
 from aftertrace.reconstruct.execution import Binding, Frame, StepKind
 from aftertrace.reconstruct.flow import Border
+from aftertrace.reconstruct.lines import numbers
 from aftertrace.wire import values
 
 _SAID = {
@@ -158,7 +158,10 @@ def _flying(cursor: Cursor) -> dict[str, Any] | None:
 
 
 def source(cursor: Cursor, around: int) -> dict[str, Any] | None:
-    """The lines around the selected frame's, each with whether it had run by now, and what it wrote last."""
+    """The lines around the selected frame's, each with whether it had run by now, and what it wrote last.
+
+    ``ran`` is None where only calls were recorded; None instead of lines: the text that ran is not known.
+    """
     entries = cursor.stack()
     if cursor.selected >= len(entries):
         return None
@@ -166,33 +169,37 @@ def source(cursor: Cursor, around: int) -> dict[str, Any] | None:
     lines = cursor.flow.source_lines(entry.frame)
     if not lines:
         return None
-    first, last = max(entry.line - around, 1), min(entry.line + around, len(lines))
-    ran = _ran(cursor, entry.frame)
-    wrote = _wrote(cursor, entry.frame, range(first, last + 1))
+    ran = cursor.flow.lines(entry.frame)
+    with_lines = cursor.flow.has_lines(entry.frame)
     return {
         "path": entry.frame.code.path,
         "current": entry.line,
         "lines": [
-            {"line": n, "text": lines[n - 1], "ran": n in ran, "wrote": [local(b) for b in wrote.get(n, ())]}
-            for n in range(first, last + 1)
+            {
+                "line": n,
+                "text": lines[n - 1],
+                "ran": ran.ran(n, cursor.index) if with_lines else None,
+                "wrote": [local(one) for one in ran.wrote(n, cursor.index)],
+            }
+            for n in numbers(entry.line, around, len(lines))
         ],
     }
 
 
-def _ran(cursor: Cursor, frame: Frame) -> set[int]:
-    steps = cursor.execution.steps
-    return {
-        steps[i].line for i in cursor.execution.steps_of(frame) if i <= cursor.index and steps[i].kind is StepKind.LINE
-    }
+def arguments_of(cursor: Cursor) -> list[dict[str, Any]]:
+    """What the selected frame was called with."""
+    return [{**local(one.binding), "changed": one.changed} for one in cursor.arguments()]
 
 
-def _wrote(cursor: Cursor, frame: Frame, lines: Sequence[int]) -> dict[int, list[Binding]]:
-    """What each line wrote when it last ran, of what had been written by now."""
-    found: dict[int, list[Binding]] = {}
-    for name in frame.code.names:
-        for binding in reversed(cursor.execution.history(frame, name)):
-            if binding.written_at <= cursor.index and binding.line in lines:
-                known = found.setdefault(binding.line, [])
-                if all(one.name != name for one in known):
-                    known.append(binding)
-    return {line: sorted(bindings, key=lambda b: b.written_at) for line, bindings in found.items()}
+def gaps(cursor: Cursor) -> list[dict[str, Any]]:
+    """All that was not recorded; ``step`` after which it is missing, None: not at one step."""
+    processes = cursor.execution.processes
+    return [
+        {
+            "service": processes[gap.process].service if gap.process >= 0 else "",
+            "reason": gap.reason,
+            "detail": gap.detail,
+            "step": gap.after_step if gap.after_step >= 0 else None,
+        }
+        for gap in cursor.execution.gaps
+    ]

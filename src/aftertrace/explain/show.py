@@ -1,0 +1,214 @@
+"""``show``: one request as a tree over its services."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from aftertrace.errors import UsageError
+from aftertrace.explain import outline
+from aftertrace.explain.outline import LeftOut
+from aftertrace.explain.question import Parameter, Question, Sources
+from aftertrace.model import LogRecord, Span
+from aftertrace.reconstruct import text
+from aftertrace.reconstruct.build import build
+from aftertrace.reconstruct.execution import Execution, Frame, Step, StepKind
+
+MOST = 10_000  # rows
+_ARGUMENT, _ARGUMENTS, _RESULT, _TEXT = 32, 6, 60, 300  # columns, arguments, columns, characters
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """The answer, as plain data."""
+
+    data: dict[str, Any]
+
+    def to_json(self) -> dict[str, Any]:
+        return self.data
+
+
+def ask(sources: Sources, *, reference: str, limit: int) -> Shown:
+    """The request behind an id, at most ``limit`` (1 .. 10,000) rows of it."""
+    if not 1 <= limit <= MOST:
+        raise UsageError("bad-limit", f"limit={limit} is not between 1 and {MOST}.", "Step through it for the rest.")
+    return shown(build(sources.trace(sources.resolve(reference))), limit=limit)
+
+
+def shown(execution: Execution, *, limit: int, calls: bool = True) -> Shown:
+    """``rows`` in order, each with its ``depth`` and ``type``: span, call, log, keep, gap, left_out. Times in ns."""
+    began = _began(execution)
+    found, left_out = outline.rows(execution, limit, calls=calls)
+    ended = max([*(span.end_ns for span in execution.spans.values()), *_ends(execution)], default=began)
+    return Shown(
+        {
+            "trace_id": execution.trace_id,
+            "began_ns": began,
+            "duration_ns": ended - began,
+            "services": _services(execution),
+            "spans": len(execution.spans),
+            "calls": len(execution.frames),
+            "steps": len(execution.steps),
+            "keeps": [
+                {"trigger": keep.trigger, "reason": keep.reason, "service": keep.service} for keep in execution.keeps
+            ],
+            "gaps": [
+                {
+                    "service": execution.processes[gap.process].service if gap.process >= 0 else "",
+                    "reason": gap.reason,
+                    "detail": gap.detail,
+                }
+                for gap in execution.gaps
+            ],
+            "rows": [{"depth": row.depth, **_row(execution, row.content, began)} for row in found],
+            "left_out": left_out,
+        }
+    )
+
+
+def _began(execution: Execution) -> int:
+    times = [span.start_ns for span in execution.spans.values()]
+    times += [execution.steps[0].time_ns] if execution.steps else []
+    return min(times, default=0)
+
+
+def _ends(execution: Execution) -> list[int]:
+    return [execution.steps[-1].time_ns] if execution.steps else []
+
+
+def _services(execution: Execution) -> list[dict[str, Any]]:
+    """In the order in which the request reached them. ``level`` is "" where nothing but spans is known."""
+    names = dict.fromkeys([*(span.service for span in execution.spans.values())])
+    names.update(dict.fromkeys(process.service for process in execution.processes))
+    found = []
+    for name in names:
+        own = [(index, one) for index, one in enumerate(execution.processes) if one.service == name]
+        active = {step.process for step in execution.steps if step.activation}
+        found.append(
+            {
+                "service": name,
+                "level": next((one.level for index, one in own if index in active), ""),
+                "pids": [one.pid for index, one in own if index in active],
+                "skew_ns": next((one.skew_ns for _, one in own if one.skew_ns), 0),
+            }
+        )
+    return found
+
+
+def _row(execution: Execution, content: outline.Content | LeftOut, began: int) -> dict[str, Any]:
+    match content:
+        case Span():
+            return _span(content, began)
+        case Frame():
+            return _call(execution, content, began)
+        case LogRecord():
+            return {
+                "type": "log",
+                "at_ns": content.time_ns - began,
+                "severity": content.severity,
+                "logger": content.scope,
+                "service": content.resource.service,
+                "text": str(content.body)[:_TEXT],
+            }
+        case Step():
+            return _event(execution, content, began)
+        case LeftOut():
+            return {"type": "left_out", "count": content.count, "labels": [list(one) for one in content.labels]}
+
+
+def _span(span: Span, began: int) -> dict[str, Any]:
+    return {
+        "type": "span",
+        "span_id": span.span_id,
+        "name": span.name,
+        "kind": span.kind.name.lower(),
+        "service": span.service,
+        "at_ns": span.start_ns - began,
+        "duration_ns": span.end_ns - span.start_ns if span.end_ns else None,
+        "status": span.status.name.lower(),
+        "message": span.status_message[:_TEXT],
+        "http_status": _http_status(span),
+        "detail": _detail(span)[:_TEXT],
+        "exceptions": [
+            {
+                "type": str(event.attributes.get("exception.type", "")),
+                "message": str(event.attributes.get("exception.message", ""))[:_TEXT],
+            }
+            for event in span.events
+            if event.name == "exception"
+        ][:3],
+    }
+
+
+def _http_status(span: Span) -> int:
+    found = span.attributes.get("http.response.status_code", span.attributes.get("http.status_code"))
+    return found if isinstance(found, int) else 0
+
+
+_DETAILS = ("url.full", "http.url", "db.query.text", "db.statement", "messaging.destination.name", "url.path")
+
+
+def _detail(span: Span) -> str:
+    """What it was about, beyond its name."""
+    return next((str(span.attributes[key]) for key in _DETAILS if span.attributes.get(key)), "")
+
+
+def _call(execution: Execution, frame: Frame, began: int) -> dict[str, Any]:
+    first, last = execution.steps[frame.first_step], execution.steps[frame.last_step]
+    ended = last.kind in {StepKind.RETURN, StepKind.UNWIND}
+    return {
+        "type": "call",
+        "function": frame.code.qualname,
+        "path": frame.code.path,
+        "line": frame.code.first_line,
+        "service": execution.processes[frame.process].service,
+        "at_ns": first.time_ns - began,
+        "duration_ns": last.time_ns - first.time_ns if ended else None,
+        "arguments": _arguments(execution, frame),
+        "returned": text.of(last.value, _RESULT) if last.kind is StepKind.RETURN and last.value else "",
+        "raised": _raised(execution, last) if last.kind is StepKind.UNWIND else "",
+        "raised_line": last.line if last.kind is StepKind.UNWIND else 0,
+        "complete": frame.complete,
+        "ended": ended,
+        "address": first.address,
+    }
+
+
+def _arguments(execution: Execution, frame: Frame) -> list[list[str]]:
+    """``[name, value as text]``, as they were passed."""
+    found = []
+    for name in frame.code.arguments[:_ARGUMENTS]:
+        history = execution.history(frame, name)
+        if history and frame.complete and history[0].written_at <= frame.first_step:
+            found.append([name, text.of(history[0].value, _ARGUMENT)])
+    if len(frame.code.arguments) > _ARGUMENTS:
+        found.append(["", f"… {len(frame.code.arguments) - _ARGUMENTS} more"])
+    return found
+
+
+def _raised(execution: Execution, end: Step) -> str:
+    """The exception with which a call ended, as it was raised."""
+    for index in range(end.index, max(end.index - 2000, -1), -1):
+        step = execution.steps[index]
+        if step.process == end.process and step.exception == end.exception and step.value is not None:
+            return text.of(step.value, _RESULT)
+    return "an exception"
+
+
+def _event(execution: Execution, step: Step, began: int) -> dict[str, Any]:
+    service = execution.processes[step.process].service
+    common = {"type": step.kind.value, "at_ns": step.time_ns - began, "service": service}
+    if step.kind is StepKind.LOG:
+        return {**common, "severity": 0, "logger": "", "text": step.text[:_TEXT]}
+    return {**common, "text": step.text[:_TEXT]}
+
+
+QUESTION = Question(
+    name="show",
+    help="One request as a tree over its services: spans, calls, logs, exceptions, gaps.",
+    parameters=(
+        Parameter("reference", "A trace id or a prefix of one, a span id, or last."),
+        Parameter("limit", f"How many rows at most, up to {MOST}.", int, 200),
+    ),
+    ask=ask,
+)

@@ -1,0 +1,45 @@
+"""Small pieces of text that all renderers share: paths, times, columns."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+from aftertrace.reconstruct.text import printable, shorten
+
+__all__ = ["clip", "moment", "pad", "path", "place", "printable", "shorten", "tidy"]
+
+
+def path(full: str) -> str:
+    """``gateway/regions.py`` for a longer path: its last two parts."""
+    return printable("/".join(full.rsplit("/", 2)[-2:]))
+
+
+def place(full: str, line: int) -> str:
+    """``gateway/regions.py:12``"""
+    return f"{path(full)}:{line}" if line else path(full)
+
+
+def tidy(text: str) -> str:
+    """Recorded text on one line, runs of blanks as one."""
+    return printable(" ".join(text.split()))
+
+
+def clip(text: str, width: int) -> str:
+    """One line, at most ``width`` columns."""
+    return shorten(tidy(text), width)
+
+
+def pad(text: str, width: int) -> str:
+    """Exactly ``width`` columns."""
+    return shorten(text, width).ljust(width)
+
+
+def moment(time_ns: int, now_ns: int) -> str:
+    """``02:13:07`` of today, ``11-24 02:13:07`` of this year, else with the year; in UTC, as recorded times are."""
+    try:
+        then, now = (datetime.fromtimestamp(ns / 1e9, UTC) for ns in (time_ns, now_ns))
+    except (ValueError, OverflowError, OSError):
+        return str(time_ns)
+    if then.date() == now.date():
+        return f"{then:%H:%M:%S}"
+    return f"{then:%m-%d %H:%M:%S}" if then.year == now.year else f"{then:%Y-%m-%d %H:%M}"
