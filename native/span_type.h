@@ -1,7 +1,8 @@
-/* The Span object: shared by span_type.c (its life and records) and spans.c (the context). */
+/* The Span object: shared by span_birth.c (how it is made), span_type.c (its methods) and spans.c (the context). */
 #ifndef AFTERTRACE_SPAN_TYPE_H
 #define AFTERTRACE_SPAN_TYPE_H
 
+#include "attributes.h"
 #include "spans.h"
 
 typedef struct {
@@ -14,7 +15,21 @@ typedef struct {
 
 extern PyTypeObject SpanType;
 
+#define SPAN_NAME_ROOM 512
+
 int span_type_init(void); /* 0 or -1 */
+
+/* span_birth.c */
+int span_birth_init(void); /* 0 or -1 */
+PyObject *span_vectorcall(PyObject *type, PyObject *const *args, size_t nargsf, PyObject *kwnames);
+PyObject *span_new(PyTypeObject *type, PyObject *args, PyObject *kwargs);
+
+/* Writes attributes in as many SPAN_ATTR records as it takes. */
+void span_put_attributes(Span *span, Attributes *attributes);
+void span_put_link(Span *span, const uint8_t trace_id[16], const uint8_t span_id[8], PyObject *mapping);
+
+/* (trace id, span id) from two ints, or from an object with trace_id and span_id in place of the first. 0: refused. */
+int span_read_link(PyObject *first, PyObject *second, uint8_t trace_id[16], uint8_t span_id[8]);
 
 /* What get_span_context() calls with the span; NULL or None: nothing. Takes a new reference. */
 void span_context_factory(PyObject *callable);

@@ -79,7 +79,8 @@ class Span:
     they drop and count.
 
     Parent: left out: current(); None: a new root; remote: (trace id, span id, flags, tracestate); with trace id 0 a new
-    root with those flags."""
+    root with those flags. With `context`, the parent says no more than parent_id, and only when it is of that trace;
+    a zero id in it is refused, and the span gets ids as ever."""
 
     trace_id: int
     span_id: int
@@ -99,6 +100,7 @@ class Span:
         links: Sequence[tuple[int, int, Mapping[str, Any] | None]] | None = None,
         start_time: int | None = None,  # ns since 1970
         scope: str = "",
+        context: tuple[int, int, int, str] | None = None,  # this span's own ids, flags, tracestate, made elsewhere
     ) -> None: ...
     def set_attribute(self, key: str, value: Any) -> None: ...
     def set_attributes(self, attributes: Mapping[str, Any]) -> None: ...

@@ -45,6 +45,28 @@ def test_roots_children_and_remote_parents() -> None:
     assert (unsampled.trace_id != 0, unsampled.parent_id, unsampled.trace_flags) == (True, 0, 0)
 
 
+def test_a_span_made_elsewhere_keeps_its_identity() -> None:
+    own = (2**127 + 1, 2**63 + 3, 0, "vendor=1")
+    mirrored = Span("sdk", 2, None, context=own)
+    assert (mirrored.trace_id, mirrored.span_id, mirrored.trace_flags, mirrored.trace_state) == own
+    assert (mirrored.parent_id, mirrored.parent_is_remote) == (0, False)
+    below = Span("below", 1, mirrored, context=(own[0], 9, 1, ""))
+    assert (below.span_id, below.parent_id, below.parent_is_remote) == (9, mirrored.span_id, False)
+    remote = Span("server", 2, (own[0], 7, 1, "x=y"), context=own)
+    assert (remote.parent_id, remote.parent_is_remote, remote.trace_state) == (7, True, "vendor=1")
+    assert Span("child", 1, remote).trace_id == own[0]
+    other = Span("stray", 1, (5, 7, 1, ""), context=own)
+    assert (other.trace_id, other.parent_id, other.parent_is_remote) == (own[0], 0, False)  # another trace is no parent
+
+
+@pytest.mark.parametrize("own", [(0, 3, 1, ""), (3, 0, 1, ""), (2**128, 3, 1, ""), (3, -1, 1, ""), (1, 2), "no", 7])
+def test_an_identity_that_is_none_is_refused(own: Any) -> None:
+    before = _native.status()["refused"]
+    span = Span("s", parent=None, context=own)
+    assert (span.trace_id != 3, span.span_id != 3, span.trace_flags) == (True, True, 1)
+    assert _native.status()["refused"] == before + 1
+
+
 def test_traceparent() -> None:
     span = Span("s", parent=(0xABC, 0xDEF, 1, ""))
     assert span.traceparent() == f"00-{0xABC:032x}-{span.span_id:016x}-01"
