@@ -13,6 +13,7 @@ from aftertrace import __version__
 from aftertrace.errors import AftertraceError
 
 _COMMANDS = {
+    "doctor": "Say whether programs can be recorded here, and what is in the way.",
     "run": "Run a Python program under the recorder.",
     "demo": "A shop of four processes under the recorder: faults, and why they happened.",
     "ls": "Kept requests, newest first.",

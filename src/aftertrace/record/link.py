@@ -119,9 +119,7 @@ class Link:
         return _BUSY_S if _monotonic() - self._begun_at < _START_S else _QUIET_S
 
     def _meet(self) -> None:
-        for _, path in _native.new_files():
-            self._sources.meet(path)
-            self._owed.append(path)
+        self._owed += [path for _, path in _native.new_files() if self._sources.meet(path)]
 
     # -- the connection ------------------------------------------------------------------------------------------
 

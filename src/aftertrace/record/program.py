@@ -25,10 +25,10 @@ _HEAD = 4096  # bytes of a console script that are looked at
 
 class Program:
     """``script`` is a path, ``module`` a dotted name ("" each when it is not one); ``arguments`` are the program's
-    own; ``isolated`` names the interpreter's options that keep a recorder out."""
+    own, ``code`` what stands after -c; ``isolated`` names the interpreter's options that keep a recorder out."""
 
     def __init__(self, orig_argv: list[str]) -> None:
-        self.script = self.module = ""
+        self.script = self.module = self.code = ""
         self.isolated: list[str] = []
         self.arguments: list[str] = []
         self._parse(orig_argv[1:])
@@ -60,6 +60,7 @@ class Program:
         for i, letter in enumerate(letters):
             value = letters[i + 1 :]
             if letter == "c":
+                self.code = value or (rest[0] if rest else "")
                 self.arguments = rest if value else rest[1:]
                 return 0, True
             if letter == "m":
@@ -96,6 +97,10 @@ class Program:
         if name in {"__main__.py", ""}:
             name = Path(self.script).absolute().parent.name if name else "python"
         return name.removesuffix(".py")
+
+    def has_user_code(self) -> bool:
+        """False for the process that multiprocessing starts to clean up behind the others."""
+        return "multiprocessing.resource_tracker" not in self.code
 
     def entry_packages(self) -> list[str]:
         """Top-level packages that are the user's although they may be installed among the libraries."""

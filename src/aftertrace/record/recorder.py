@@ -29,7 +29,7 @@ def start(settings: Settings, program: Program, say: Say) -> bool:
     global _active  # noqa: PLW0603  # there is one recorder in a process
     if _active is not None:
         return True
-    if not settings.enabled:
+    if not settings.enabled or not program.has_user_code():
         return False
     recorder = Recorder(settings, program)
     try:
@@ -56,6 +56,7 @@ class Recorder:
         self.settings = settings
         self.service = resource.service(settings, program)
         self.level: Level = settings.level
+        self._resource = resource.attributes(self.service, settings.root)
         self.rules: Rules = rules(settings, program, _entries(program))
         self.link = Link(str(settings.agent_socket.absolute()), self._offer, self._set_level)
 
@@ -90,7 +91,7 @@ class Recorder:
             pid=os.getpid(),
             service=self.service,
             level=self.level,
-            resource=dict(resource.attributes(self.service, self.settings.root)),
+            resource={**self._resource, "process.pid": os.getpid()},
             argv=tuple(word[:_WORD] for word in sys.orig_argv[:_WORDS]),
         )
 

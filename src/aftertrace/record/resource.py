@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import os
-import platform
 import sys
-import urllib.parse
 from pathlib import Path
 
 from aftertrace import __version__
@@ -28,7 +26,11 @@ def given() -> dict[str, str]:
 
 
 def _unquote(text: str) -> str:
-    return urllib.parse.unquote(text) if "%" in text else text
+    if "%" not in text:
+        return text
+    from urllib.parse import unquote  # noqa: PLC0415  # some ms at every start, needed by few
+
+    return unquote(text)
 
 
 def service(settings: Settings, program: Program) -> str:
@@ -48,7 +50,7 @@ def attributes(name: str, root: str) -> Attributes:
         "process.pid": os.getpid(),
         "process.executable.path": sys.executable or "",
         "process.runtime.name": sys.implementation.name,
-        "process.runtime.version": platform.python_version(),
+        "process.runtime.version": sys.version.partition(" ")[0],
         "telemetry.sdk.language": "python",
         "telemetry.sdk.name": "aftertrace",
         "telemetry.sdk.version": __version__,

@@ -30,10 +30,11 @@ class Rules:
 def rules(settings: Settings, program: Program, entries: tuple[str, ...] = ()) -> Rules:
     """``entries``: directories that an earlier process of the same run found to be the user's."""
     root = Path(settings.root).absolute()
-    roots = [root, *script_directory(program)]
+    known = libraries(root)
+    scripts = [path for path in script_directory(program) if not any(path.is_relative_to(place) for place in known)]
     return Rules(
-        roots=_both(roots),
-        libraries=_both(libraries(root)),
+        roots=_both([root, *scripts]),
+        libraries=_both(known),
         include=(*_globs(settings.include, root), *(f"{entry}*" for entry in entries)),
         exclude=_globs(settings.exclude, root),
     )
@@ -92,16 +93,29 @@ def entry_directories(program: Program) -> tuple[str, ...]:
 
 
 def package_directories(name: str) -> list[str]:
-    """The directories of a top-level package; [] when it is none, or cannot be found without running code."""
+    """The directories of a top-level package outside the standard library; [] when it is none."""
+    spec = _find(name, sys.path)
+    stdlib = f"{sysconfig.get_path('stdlib')}/"
+    places = (spec.submodule_search_locations if spec else None) or []
+    found = [os.path.abspath(path) for path in places]  # noqa: PTH100  # as import spells it
+    return [f"{path}/" for path in found if not path.startswith(stdlib) or "-packages/" in path]
+
+
+def module_file(name: str, first: list[str]) -> str:
+    """The file that ``import name`` would load, looked for in ``first``, then in sys.path; "" when there is none.
+    Nothing is imported, so what a package does to its own path at import is not seen."""
+    path: list[str] = [*first, *sys.path]
+    origin = ""
+    for part in name.split("."):
+        spec = _find(part, path)
+        if spec is None:
+            return ""
+        origin, path = spec.origin or "", list(spec.submodule_search_locations or [])
+    return origin
+
+
+def _find(name: str, path: list[str]) -> importlib.machinery.ModuleSpec | None:
     try:
-        spec = importlib.machinery.PathFinder.find_spec(name, sys.path)
+        return importlib.machinery.PathFinder.find_spec(name, path)
     except (ImportError, ValueError, OSError):
-        return []
-    if spec is None or spec.submodule_search_locations is None:
-        return []
-    stdlib = sysconfig.get_path("stdlib")
-    return [
-        f"{path}/"
-        for path in map(os.path.abspath, spec.submodule_search_locations)
-        if "site-packages" in path or "dist-packages" in path or not path.startswith(f"{stdlib}/")
-    ]
+        return None

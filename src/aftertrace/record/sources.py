@@ -15,14 +15,17 @@ class Sources:
     def __init__(self) -> None:
         self._seen: dict[str, tuple[int, int]] = {}  # path -> mtime in ns, size
 
-    def meet(self, path: str) -> None:
-        """Its code has just been loaded."""
+    def meet(self, path: str) -> bool:
+        """Its code has just been loaded. True: a file that was not met before."""
+        if path in self._seen:
+            return False
         try:
             found = Path(path).stat()
         except (OSError, ValueError):
-            return
+            return False
         if stat.S_ISREG(found.st_mode):
-            self._seen.setdefault(path, _shape(found))
+            self._seen[path] = _shape(found)
+        return path in self._seen
 
     def met(self) -> list[str]:
         return list(self._seen)
