@@ -13,6 +13,7 @@ from aftertrace.model import LogRecord, Span
 from aftertrace.reconstruct import text
 from aftertrace.reconstruct.build import build
 from aftertrace.reconstruct.execution import Execution, Frame, Step, StepKind
+from aftertrace.reconstruct.raises import Origins
 
 MOST = 10_000  # rows
 _ARGUMENT, _ARGUMENTS, _RESULT, _TEXT = 32, 6, 60, 300  # columns, arguments, columns, characters
@@ -37,7 +38,7 @@ def ask(sources: Sources, *, reference: str, limit: int) -> Shown:
 
 def shown(execution: Execution, *, limit: int, calls: bool = True) -> Shown:
     """``rows`` in order, each with its ``depth`` and ``type``: span, call, log, keep, gap, left_out. Times in ns."""
-    began = _began(execution)
+    began, origins = _began(execution), Origins(execution)
     found, left_out = outline.rows(execution, limit, calls=calls)
     ended = max([*(span.end_ns for span in execution.spans.values()), *_ends(execution)], default=began)
     return Shown(
@@ -60,7 +61,7 @@ def shown(execution: Execution, *, limit: int, calls: bool = True) -> Shown:
                 }
                 for gap in execution.gaps
             ],
-            "rows": [{"depth": row.depth, **_row(execution, row.content, began)} for row in found],
+            "rows": [{"depth": row.depth, **_row(execution, origins, row.content, began)} for row in found],
             "left_out": left_out,
         }
     )
@@ -79,11 +80,11 @@ def _ends(execution: Execution) -> list[int]:
 def _services(execution: Execution) -> list[dict[str, Any]]:
     """In the order in which the request reached them. ``level`` is "" where nothing but spans is known."""
     names = dict.fromkeys([*(span.service for span in execution.spans.values())])
-    names.update(dict.fromkeys(process.service for process in execution.processes))
+    active = {step.process for step in execution.steps if step.activation}
+    names.update(dict.fromkeys(one.service for index, one in enumerate(execution.processes) if index in active))
     found = []
     for name in names:
         own = [(index, one) for index, one in enumerate(execution.processes) if one.service == name]
-        active = {step.process for step in execution.steps if step.activation}
         found.append(
             {
                 "service": name,
@@ -95,12 +96,12 @@ def _services(execution: Execution) -> list[dict[str, Any]]:
     return found
 
 
-def _row(execution: Execution, content: outline.Content | LeftOut, began: int) -> dict[str, Any]:
+def _row(execution: Execution, origins: Origins, content: outline.Content | LeftOut, began: int) -> dict[str, Any]:
     match content:
         case Span():
             return _span(content, began)
         case Frame():
-            return _call(execution, content, began)
+            return _call(execution, origins, content, began)
         case LogRecord():
             return {
                 "type": "log",
@@ -153,9 +154,10 @@ def _detail(span: Span) -> str:
     return next((str(span.attributes[key]) for key in _DETAILS if span.attributes.get(key)), "")
 
 
-def _call(execution: Execution, frame: Frame, began: int) -> dict[str, Any]:
+def _call(execution: Execution, origins: Origins, frame: Frame, began: int) -> dict[str, Any]:
     first, last = execution.steps[frame.first_step], execution.steps[frame.last_step]
     ended = last.kind in {StepKind.RETURN, StepKind.UNWIND}
+    raised = origins.value(last) if last.kind is StepKind.UNWIND else None
     return {
         "type": "call",
         "function": frame.code.qualname,
@@ -166,7 +168,7 @@ def _call(execution: Execution, frame: Frame, began: int) -> dict[str, Any]:
         "duration_ns": last.time_ns - first.time_ns if ended else None,
         "arguments": _arguments(execution, frame),
         "returned": text.of(last.value, _RESULT) if last.kind is StepKind.RETURN and last.value else "",
-        "raised": _raised(execution, last) if last.kind is StepKind.UNWIND else "",
+        "raised": text.of(raised, _RESULT) if raised else "an exception" if last.kind is StepKind.UNWIND else "",
         "raised_line": last.line if last.kind is StepKind.UNWIND else 0,
         "complete": frame.complete,
         "ended": ended,
@@ -184,15 +186,6 @@ def _arguments(execution: Execution, frame: Frame) -> list[list[str]]:
     if len(frame.code.arguments) > _ARGUMENTS:
         found.append(["", f"… {len(frame.code.arguments) - _ARGUMENTS} more"])
     return found
-
-
-def _raised(execution: Execution, end: Step) -> str:
-    """The exception with which a call ended, as it was raised."""
-    for index in range(end.index, max(end.index - 2000, -1), -1):
-        step = execution.steps[index]
-        if step.process == end.process and step.exception == end.exception and step.value is not None:
-            return text.of(step.value, _RESULT)
-    return "an exception"
 
 
 def _event(execution: Execution, step: Step, began: int) -> dict[str, Any]:

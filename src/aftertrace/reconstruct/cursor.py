@@ -62,6 +62,7 @@ class Cursor:
             )
         self.execution = execution
         self.flow = Flow(execution)
+        self.origins = raises.Origins(execution)
         self.index = self.flow.stops[0] if at is None else at
         self.selected = 0
         self.breakpoints: list[Breakpoint] = []
@@ -119,7 +120,7 @@ class Cursor:
 
     def to_raise(self, *, forward: bool = True) -> Stop:
         """To the next (or the last before) step at which an exception was raised; stays when there is none."""
-        firsts = raises.first_raises(self.execution)
+        firsts = self.origins.firsts
         at = bisect_right(firsts, self.index) if forward else bisect_left(firsts, self.index) - 1
         return self._go(firsts[at] if 0 <= at < len(firsts) else None, "nothing there", "raise")
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Sequence
 
+from aftertrace.model import Value
 from aftertrace.reconstruct.execution import Execution, Step, StepKind
 from aftertrace.reconstruct.flow import Flow
 
@@ -29,13 +31,37 @@ def first_raises(execution: Execution) -> Sequence[int]:
     return found
 
 
+class Origins:
+    """For each step of an exception's way the step at which it was raised first."""
+
+    def __init__(self, execution: Execution) -> None:
+        self._execution = execution
+        self.firsts = first_raises(execution)
+        self._by_identity: dict[tuple[int, int], list[int]] = {}
+        for index in self.firsts:
+            step = execution.steps[index]
+            self._by_identity.setdefault((step.process, step.exception), []).append(index)
+
+    def of(self, step: Step) -> Step | None:
+        """None: where it was raised was not recorded (in library code, before the recording), or it is ordinary."""
+        known = self._by_identity.get((step.process, step.exception), [])
+        at = bisect_right(known, step.index)
+        return self._execution.steps[known[at - 1]] if at else None
+
+    def value(self, step: Step) -> Value | None:
+        """The exception of a step, as it was raised first; else as the step itself has it."""
+        first = self.of(step) if step.exception else None
+        return first.value if first is not None else step.value if step.exception else None
+
+
 def _ordinary(step: Step) -> bool:
     return step.value is not None and step.value.type in _ORDINARY
 
 
 def deepest(execution: Execution, flow: Flow) -> int | None:
     """First raise of the exception that ended the deepest service's part of the request; the earliest of equal ones."""
-    firsts = first_raises(execution)
+    origins = Origins(execution)
+    firsts = origins.firsts
     if not firsts:
         return None
     best: tuple[int, int] | None = None
@@ -45,16 +71,8 @@ def deepest(execution: Execution, flow: Flow) -> int | None:
         frame = execution.frame(step)
         if frame is None or execution.caller_at(frame, step.index) is not None:
             continue
-        first = _first_of(execution, firsts, step)
+        first = origins.of(step)
         if first is not None:
-            rank = (-flow.tree.depth(flow.tree.entry(step.span_id)), first)
+            rank = (-flow.tree.depth(flow.tree.entry(step.span_id)), first.index)
             best = rank if best is None or rank < best else best
     return best[1] if best is not None else firsts[-1]
-
-
-def _first_of(execution: Execution, firsts: Sequence[int], end: Step) -> int | None:
-    for index in reversed(firsts):
-        step = execution.steps[index]
-        if index < end.index and step.process == end.process and step.exception == end.exception:
-            return index
-    return None

@@ -38,7 +38,7 @@ def stop(cursor: Cursor, at: Stop, around: int = 4) -> dict[str, Any]:
         "kind": step.kind.value,
         "says": _SAID.get(step.kind, ""),
         "value": value(step.value),
-        "exception": _flying(cursor),
+        "exception": value(cursor.origins.value(step)),
         "text": step.text,
         "time_ns": step.time_ns,
         "since_start_ns": step.time_ns - cursor.execution.steps[0].time_ns,
@@ -141,20 +141,6 @@ def _line_text(cursor: Cursor, frame: Frame, line: int) -> str:
 def _span_name(cursor: Cursor) -> str:
     span = cursor.execution.spans.get(cursor.step.span_id)
     return span.name if span else ""
-
-
-def _flying(cursor: Cursor) -> dict[str, Any] | None:
-    """The exception of this step, as it was raised first."""
-    step = cursor.step
-    if not step.exception:
-        return None
-    if step.value is not None and step.kind in {StepKind.RAISE, StepKind.THROW} and step.value.missing is None:
-        return value(step.value)
-    for index in range(step.index, -1, -1):
-        other = cursor.execution.steps[index]
-        if other.process == step.process and other.exception == step.exception and other.value is not None:
-            return value(other.value)
-    return None
 
 
 def source(cursor: Cursor, around: int) -> dict[str, Any] | None:

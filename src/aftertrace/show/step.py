@@ -44,7 +44,7 @@ _REASONS = {
 
 def _said_before(answer: Answer, console: Console) -> Iterator[str]:
     for gap in answer["gaps"]:
-        yield console.doubt(clip(f"  not recorded between: {gap['reason']}: {gap['detail']}", console.width))
+        yield "  " + console.doubt(clip(f"not recorded between: {gap['reason']}: {gap['detail']}", console.width - 2))
     if answer["from"]["service"] != answer["service"]:
         yield console.name(f"  {tidy(answer['from']['service'])} → {tidy(answer['service'])}")
     if answer["reason"] in _REASONS:
@@ -78,11 +78,23 @@ def _source(source: Answer, console: Console, changed: set[str], selected: int =
     for line, text in zip(lines, texts, strict=True):
         current = line["line"] == source["current"]
         code = text[cut:]
-        values = _inline(line["wrote"], console, changed, console.width - _MARGIN - max(column, len(code) + 2))
         code = shorten(code, console.width - _MARGIN)
-        shown = f"{code.ljust(column)}{values}" if values else code
+        shown = _beside(code, line["wrote"], console, changed, column)
         mark = _mark(line, console, current=current, up=bool(selected))
         yield f"{mark} {_emphasised(shown, code, line, console, current=current)}"
+
+
+def _beside(code: str, wrote: list[Answer], console: Console, changed: set[str], column: int) -> str:
+    """A line's code with what it wrote: from the column on, or nearer to the code where room is short."""
+    values = [f"{tidy(one['name'])} = {tidy(one['text'])}" for one in wrote]
+    need = sum(len(text) + 2 for text in values)
+    start = max(len(code) + 2, min(column, console.width - _MARGIN - need))
+    shown = _fitted(values, console.width - _MARGIN - start)
+    if not shown:
+        return code
+    new = [one["name"] in changed for one in wrote]
+    painted = [console.good(text) if one else console.dim(text) for text, one in zip(shown, new, strict=False)]
+    return f"{code.ljust(start)}{'  '.join(painted)}"
 
 
 def _mark(line: Answer, console: Console, *, current: bool, up: bool) -> str:
@@ -102,18 +114,17 @@ def _common_indent(texts: list[str]) -> int:
     return min((len(text) - len(text.lstrip()) for text in texts if text), default=0)
 
 
-def _inline(wrote: list[Answer], console: Console, changed: set[str], room: int) -> str:
-    if not wrote or room < 12:
-        return ""
-    each = max(room // len(wrote) - 2, 10)
-    shown, used = [], 0
-    for one in wrote:
-        text = clip(f"{one['name']} = {one['text']}", each)
-        used += len(text) + 2
-        if used > room + 2:
-            break
-        shown.append(console.good(text) if one["name"] in changed else console.dim(text))
-    return "  ".join(shown)
+def _fitted(values: list[str], room: int) -> list[str]:
+    """As many as there is room for, the long ones cut so that the short ones stay whole."""
+    while values and room // len(values) < 10:
+        values = values[:-1]
+    found: list[str] = []
+    for left, text in zip(range(len(values), 0, -1), values, strict=True):
+        short = sum(len(other) + 2 for other in values[len(found) + 1 :])
+        most = max(room - short, room // left) - 2
+        found.append(shorten(text, most))
+        room -= len(found[-1]) + 2
+    return found
 
 
 def _happens(answer: Answer, console: Console) -> Iterator[str]:
@@ -121,11 +132,11 @@ def _happens(answer: Answer, console: Console) -> Iterator[str]:
     if answer["selected"]:
         return
     if answer["exception"] and answer["kind"] in {"raise", "unwind", "throw"}:
-        yield console.bad(clip(f"  {answer['says']}: {answer['exception']['text']}", width))
+        yield "  " + console.bad(clip(f"{answer['says']}: {answer['exception']['text']}", width - 2))
     elif answer["kind"] in {"return", "yield"} and answer["value"]:
-        yield clip(f"  {answer['says']} {answer['value']['text']}", width)
+        yield "  " + clip(f"{answer['says']} {answer['value']['text']}", width - 2)
     elif answer["says"] and answer["kind"] != "start":
-        yield clip(f"  {answer['says']}", width)
+        yield f"  {answer['says']}"
 
 
 def _changes(answer: Answer, console: Console) -> Iterator[str]:
@@ -151,7 +162,7 @@ def _stack(answer: Answer, console: Console) -> Iterator[str]:
     for number, entry in enumerate(answer["stack"]):
         if entry["border"]:
             sign = {"http": "⇡", "queue": "⇡", "task": "·"}[entry["border"]["kind"]]
-            yield console.dim(clip(f"      {sign} {entry['border']['text']}", console.width))
+            yield "      " + console.dim(clip(f"{sign} {entry['border']['text']}", console.width - 6))
         mark = "▶" if entry["selected"] else " "
         who = tidy(entry["service"]) if entry["service"] != service else ""
         service = entry["service"]
@@ -214,7 +225,8 @@ def _gaps(answer: Answer, console: Console) -> Iterator[str]:
     for gap in answer["gaps"]:
         where = f"after step {gap['step']:,}: " if gap["step"] is not None else ""
         who = f"{tidy(gap['service'])}: " if gap["service"] else ""
-        yield console.doubt(clip(f"  {who}{where}{gap['reason']}{': ' if gap['detail'] else ''}{gap['detail']}", 200))
+        detail = f": {gap['detail']}" if gap["detail"] else ""
+        yield "  " + console.doubt(clip(f"{who}{where}{gap['reason']}{detail}", 200))
 
 
 def _spans(answer: Answer, console: Console) -> Iterator[str]:
