@@ -54,7 +54,7 @@ def _number(name: str, text: str, units: Mapping[str, int]) -> int:
             break
     try:
         number = int(float(body) * factor)
-    except ValueError:
+    except (ValueError, OverflowError):
         number = -1
     if number < 0:
         raise UsageError(
@@ -64,6 +64,11 @@ def _number(name: str, text: str, units: Mapping[str, int]) -> int:
 
 
 _SIZES = {"kib": 1 << 10, "mib": 1 << 20, "gib": 1 << 30, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30}
+
+
+def parse_size(name: str, text: str) -> int:
+    """``256MiB`` as bytes; ``name`` is what the setting or option is called. Raises UsageError."""
+    return _number(name, text, _SIZES)
 
 
 def parse_budget(text: str) -> float:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import gzip
 import hashlib
 import socket
+import time
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
@@ -26,6 +28,7 @@ from aftertrace.wire.recording import Clocks, Meta, Recording, Slice
 _PIECE = 1 << 20  # bytes of a recording in one log record
 _RECORDING = 16 << 20  # bytes of slices in one recording
 _BATCH = 4 << 20  # bytes in one request, about
+_MOST_LATE = 64
 SCOPE = "aftertrace"
 
 
@@ -43,6 +46,10 @@ class Part:
 
     def paths(self) -> Iterable[str]:
         return [path for path in self.definitions.files.values() if not path.startswith("<")]
+
+    def lacks(self) -> list[str]:
+        """The sources that were not handed over."""
+        return [path for path in self.paths() if path not in self.process.sources]
 
 
 @dataclass(slots=True)
@@ -67,9 +74,15 @@ class Job:
 
     def lacks(self) -> bool:
         """Whether a living process has still to hand over a source that is needed."""
-        return any(
-            path not in part.process.sources for part in self.parts if part.process.connected for path in part.paths()
-        )
+        return any(part.process.connected and part.lacks() for part in self.parts)
+
+
+@dataclass(frozen=True, slots=True)
+class Late:
+    """A part that went without all its sources."""
+
+    job: Job
+    part: Part
 
 
 def _prepare(part: Part) -> None:
@@ -126,6 +139,7 @@ class Pack:
         self._host = socket.gethostname()
         self._resources: dict[str, Resource] = {}
         self._dropped = 0
+        self.late: deque[Late] = deque(maxlen=_MOST_LATE)  # recordings that went without some source
 
     def requests(self, job: Job) -> Iterator[Request]:
         """In the order in which they should arrive: sources, recordings and logs, spans, and last that it was kept."""
@@ -139,12 +153,26 @@ class Pack:
             logs += self._source_records(part, resource)
             logs += self._recording_records(job, part, resource)
             logs += said
+            if part.slices and part.lacks() and part.process.connected:
+                self.late.append(Late(job, replace(part, entries=[], slices=[])))
         yield from _log_requests(logs)
         fresh = [span for span in spans.values() if span.span_id not in job.sent]
         job.sent.update(span.span_id for span in fresh)
         self._counts.spans += len(fresh)
         yield from _span_requests(fresh)
         yield from _log_requests([self._kept(job, process, trigger, spans) for process, trigger in job.triggers])
+
+    def late_sources(self) -> Iterator[Request]:
+        """Sources that came after the recording that needs them: as a further part of it, without slices."""
+        for _ in range(len(self.late)):
+            one = self.late.popleft()
+            if not one.part.lacks():
+                resource = self.resource(one.part.process)
+                logs = list(self._source_records(one.part, resource))
+                logs += self._one_recording(one.job, one.part, resource, [])
+                yield from _log_requests(logs)
+            elif one.part.process.connected:
+                self.late.append(one)
 
     def resource(self, process: Process) -> Resource:
         """What the process says of itself, and what identifies it."""
@@ -153,7 +181,7 @@ class Pack:
                 self._resources.clear()
             try:
                 said = map_from_json(process.ring.resource)
-            except ValueError:
+            except (ValueError, RecursionError):
                 said = {}
             said["service.name"] = process.ring.service or said.get("service.name") or "unknown_service"
             said["process.pid"] = process.ring.pid
@@ -175,29 +203,31 @@ class Pack:
                 yield _record("aftertrace.source", resource, packed, dict(attributes), 0)
 
     def _recording_records(self, job: Job, part: Part, resource: Resource) -> Iterator[LogRecord]:
-        process = part.process
-        sources = {path: process.sources[path] for path in part.paths() if path in process.sources}
         for slices in _portions(part.slices):
-            number = job.numbers.get(process.number, 0)
-            job.numbers[process.number] = number + 1
-            first, last = slices[0].position, slices[-1].position
-            meta = Meta(
-                trace_id=job.trace,
-                process_uid=process.uid,
-                pid=process.ring.pid,
-                service=resource.service,
-                resource=dict(resource.attributes),
-                python=process.python,
-                level=process.level,
-                triggers=job.names,
-                part=number,
-            )
-            losses = [loss for loss in process.losses if loss[1] > first and loss[0] <= last]
-            data = recording.write(Recording(meta, part.definitions, part.clocks, slices, losses, sources))
-            self._counts.recordings += 1
-            yield from _pieces(
-                data, job.trace, process, resource, part.clocks.realtime(walk.ticks_of(slices[0].records))
-            )
+            yield from self._one_recording(job, part, resource, slices)
+
+    def _one_recording(self, job: Job, part: Part, resource: Resource, slices: list[Slice]) -> Iterator[LogRecord]:
+        process = part.process
+        number = job.numbers.get(process.number, 0)
+        job.numbers[process.number] = number + 1
+        meta = Meta(
+            trace_id=job.trace,
+            process_uid=process.uid,
+            pid=process.ring.pid,
+            service=resource.service,
+            resource=dict(resource.attributes),
+            python=process.python,
+            level=process.level,
+            triggers=job.names,
+            part=number,
+        )
+        first, last = (slices[0].position, slices[-1].position) if slices else (0, 0)
+        losses = [loss for loss in list(process.losses) if loss[1] > first and loss[0] <= last]
+        sources = {path: process.sources[path] for path in part.paths() if path in process.sources}
+        found = Recording(meta, part.definitions, part.clocks, slices, losses, sources)
+        self._counts.recordings += 1
+        time_ns = part.clocks.realtime(walk.ticks_of(slices[0].records)) if slices else time.time_ns()
+        yield from _pieces(recording.write(found), job.trace, process, resource, time_ns)
 
     def _kept(self, job: Job, process: Process, trigger: Trigger, spans: dict[tuple[int, str], Span]) -> LogRecord:
         span = spans.get((process.number, trigger.span))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import queue
 import threading
 import time
+from contextlib import suppress
 
 from aftertrace.agent.outbox import Outbox
 from aftertrace.agent.pack import Job, Pack
@@ -41,22 +42,15 @@ class Packer:
 
     def _run(self) -> None:
         while True:
-            job = self._next()
-            if job is None:
-                for waiting in self._waiting:
-                    self._ship(waiting)
-                return
-            if job:
+            with suppress(queue.Empty):
+                job = self._jobs.get(timeout=0.1 if self._waiting or self._pack.late else None)
+                if job is None:
+                    break
                 self._waiting.append(job)
             self._waiting = [one for one in self._waiting if not self._try(one)]
             self._late()
-
-    def _next(self) -> Job | bool | None:
-        """False: nothing came."""
-        try:
-            return self._jobs.get(timeout=0.1 if self._waiting or self._pack.late else None)
-        except queue.Empty:
-            return False
+        for one in self._waiting:
+            self._ship(one)
 
     def _try(self, job: Job) -> bool:
         """Whether it is done with."""

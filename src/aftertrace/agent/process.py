@@ -11,7 +11,7 @@ from contextlib import suppress
 
 from aftertrace import _native
 from aftertrace.agent.watch import Watch
-from aftertrace.settings import LEVELS
+from aftertrace.settings import LEVELS, Level
 from aftertrace.wire import definitions
 from aftertrace.wire.definitions import Definitions
 from aftertrace.wire.handover import Ring
@@ -38,12 +38,15 @@ class Process:
         self.ring = ring
         self.uid = ring.process_uid
         self.reader = reader
+        self.python = _version(reader.python_hex)
         self.pid = pid
         self.pidfd = _open_pidfd(pid)
         self.connected = True
         self.gone = False  # it has ended, and its ring is read to the end
         self.died = False  # gone without having ended in order
+        self.level: Level = ring.level  # as the ring says it, at the last look
         self.read_bytes = 0
+        self.lost_bytes = 0
         self.watch = Watch()
         self.sources: dict[str, str] = {}  # path -> sha256
         self.losses: deque[tuple[int, int]] = deque(maxlen=_MOST_LOSSES)
@@ -52,18 +55,8 @@ class Process:
         self._definition_bytes = 0
         self._parsed = Definitions()
 
-    @property
-    def level(self) -> str:
-        level = self.reader.level if not self.gone else -1
-        return LEVELS[level] if 0 <= level < len(LEVELS) else self.ring.level
-
-    @property
-    def python(self) -> str:
-        number = self.reader.python_hex
-        return f"{number >> 24}.{number >> 16 & 255}.{number >> 8 & 255}"
-
     def poll(self, *, everything: bool = False) -> Iterator[list[Polled]]:
-        """What is new in the ring, in pieces; what a piece needs of definitions and clocks is taken before it is given."""
+        """What is new in the ring, in pieces, after the definitions and clocks that it needs."""
         for _ in range(1 << 16 if everything else _POLLS):
             slices = self.reader.poll()
             self._take_notes()
@@ -78,6 +71,9 @@ class Process:
             self._definitions.append(found)
             self._definition_bytes += len(found)
         self.losses.extend(self.reader.losses())
+        self.lost_bytes = self.reader.lost_bytes
+        if 0 <= self.reader.level < len(LEVELS):
+            self.level = LEVELS[self.reader.level]
         for sample in self.reader.clocks():
             if not self._samples or sample[1] >= self._samples[-4]:
                 self._samples.extend(sample)
@@ -112,6 +108,11 @@ class Process:
         if self.pidfd >= 0:
             os.close(self.pidfd)
             self.pidfd = -1
+
+
+def _version(number: int) -> str:
+    """``sys.hexversion`` as people write it."""
+    return f"{number >> 24}.{number >> 16 & 255}.{number >> 8 & 255}"
 
 
 def _open_pidfd(pid: int) -> int:

@@ -15,11 +15,14 @@ from aftertrace.errors import AftertraceError
 _COMMANDS = {
     "doctor": "Say whether programs can be recorded here, and what is in the way.",
     "run": "Run a Python program under the recorder.",
+    "agent": "The per-host agent alone: remembers minutes of this host's processes, ships what is kept.",
     "demo": "A shop of four processes under the recorder: faults, and why they happened.",
     "ls": "Kept requests, newest first.",
     "show": "One request as a tree over its services.",
     "step": "Step through a request, forward and back, over all services it touched.",
     "serve": "Receive, store and answer: the server without an agent.",
+    "status": "How the agent on this machine is: its processes, its memory, what it shipped.",
+    "up": "Server and agent on this machine, until Ctrl-C.",
 }
 
 
