@@ -18,18 +18,27 @@ from aftertrace.reconstruct.tree import SpanTree
 
 @dataclass(slots=True)
 class _Bounds:
-    """What must be added to the callee's clock lies between these, relative to the caller's, in ns."""
+    """What must be added to the second process's clock lies between these, relative to the first's, in ns."""
 
     low: list[int] = field(default_factory=list)
     high: list[int] = field(default_factory=list)
 
     def offset(self) -> int:
         """0 when the clocks agree, else the middle of what is possible."""
-        low = max(self.low)
-        if not self.high:
-            return max(low, 0)
-        high = min(self.high)
-        return 0 if low <= 0 <= high else (low + high) // 2
+        low, high = max(self.low, default=None), min(self.high, default=None)
+        if low is not None and high is not None:
+            return 0 if low <= 0 <= high else (low + high) // 2
+        return max(low, 0) if low is not None else min(high or 0, 0)
+
+    def called(self, low: int, high: int | None) -> None:
+        """By a call from the first process to the second."""
+        self.low.append(low)
+        self.high += [high] if high is not None else []
+
+    def was_called(self, low: int, high: int | None) -> None:
+        """By a call the other way."""
+        self.high.append(-low)
+        self.low += [-high] if high is not None else []
 
 
 def owners(stories: Sequence[Story], spans: Mapping[str, Span]) -> dict[str, int]:
@@ -65,12 +74,12 @@ def skews(stories: Sequence[Story], tree: SpanTree, owner: Mapping[str, int]) ->
             continue
         if _one_clock(stories[here], stories[there]):
             continue
-        pair = bounds.setdefault((there, here), _Bounds())
-        pair.low.append(parent.start_ns - span.start_ns)
+        pair = bounds.setdefault((min(there, here), max(there, here)), _Bounds())
         waits = parent.kind is SpanKind.CLIENT and span.kind is SpanKind.SERVER
         whole = bool(parent.end_ns and span.end_ns)
-        if waits and whole and span.end_ns - span.start_ns <= parent.end_ns - parent.start_ns:
-            pair.high.append(parent.end_ns - span.end_ns)
+        fits = waits and whole and span.end_ns - span.start_ns <= parent.end_ns - parent.start_ns
+        high = parent.end_ns - span.end_ns if fits else None
+        (pair.called if there < here else pair.was_called)(parent.start_ns - span.start_ns, high)
     return _spread(len(stories), bounds, _order(tree, owner))
 
 
@@ -92,12 +101,12 @@ def _order(tree: SpanTree, owner: Mapping[str, int]) -> list[int]:
 
 
 def _spread(count: int, bounds: Mapping[tuple[int, int], _Bounds], order: Sequence[int]) -> list[int]:
-    """Breadth first over who called whom; a pair that calls both ways is measured in the direction met first."""
+    """Breadth first over who called whom."""
     steps: dict[int, dict[int, int]] = {}
-    for (caller, callee), pair in bounds.items():
+    for (first, second), pair in bounds.items():
         offset = pair.offset()
-        steps.setdefault(caller, {}).setdefault(callee, offset)
-        steps.setdefault(callee, {}).setdefault(caller, -offset)
+        steps.setdefault(first, {})[second] = offset
+        steps.setdefault(second, {})[first] = -offset
     offsets: dict[int, int] = {}
     for first in [*order, *range(count)]:
         if first in offsets:
