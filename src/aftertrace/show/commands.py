@@ -43,14 +43,15 @@ COMMANDS = (
     Command("history", ("h",), "NAME", _VALUES, "every value that a name held, and which step wrote it"),
     Command("wrote", ("wr",), "NAME", _VALUES, "to the line that wrote what a name holds now"),
     Command("list", ("source", "ls"), "[N]", _PLACES, "the source, N lines up and down"),
-    Command("break", ("br",), "[FILE:LINE|FUNCTION [if EXPR]]", _PLACES, "stop there, in both directions; alone: all"),
+    Command("break", ("br",), "[PLACE [if EXPR]]", _PLACES, "stop there, in both directions; alone: all"),
     Command("delete", ("del",), "N", _PLACES, "take a breakpoint away"),
-    Command("goto", ("g",), "STEP|ADDRESS|FILE:LINE|FUNCTION|start|end|raise|cause", _PLACES, "to any step"),
+    Command("goto", ("g",), "PLACE", _PLACES, "to any step, also: start, end, raise, cause"),
     Command("spans", ("sp",), "", _PLACES, "the request as a tree of spans"),
     Command("gaps", (), "", _PLACES, "what was not recorded, and why"),
     Command("help", ("?",), "[COMMAND]", _PLACES, "this"),
     Command("quit", ("q", "exit"), "", _PLACES, "end (Ctrl-D)"),
 )
+PLACE = "PLACE: FILE:LINE or a function; for goto also the number or the address of a step"
 BY_NAME = {name: command for command in COMMANDS for name in (command.name, *command.short)}
 
 

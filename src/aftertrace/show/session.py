@@ -14,7 +14,7 @@ from aftertrace.explain import show
 from aftertrace.reconstruct import view
 from aftertrace.reconstruct.cursor import Cursor, Stop
 from aftertrace.reconstruct.execution import Execution, Gap
-from aftertrace.show.commands import BY_NAME, COMMANDS, Command, nearest
+from aftertrace.show.commands import BY_NAME, COMMANDS, PLACE, Command, nearest
 
 type Answer = dict[str, Any]
 
@@ -212,7 +212,7 @@ class Session:
             raise UsageError("unknown-command", f"There is no command {words[:40]!r}.", nearest(words))
         chosen = [BY_NAME[words]] if words else COMMANDS
         listed = [{"usage": one.usage(), "short": one.short, "help": one.help, "group": one.group} for one in chosen]
-        return {"answer": "help", "commands": listed}
+        return {"answer": "help", "commands": listed, "place": PLACE}
 
     # -- what could be meant
 

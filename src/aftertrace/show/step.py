@@ -240,13 +240,10 @@ def _help(answer: Answer, console: Console) -> Iterator[str]:
             group = one["group"]
             yield console.dim(group)
         name, _, argument = one["usage"].partition(" ")
-        argument = argument if len(argument) < 34 else argument.partition("|")[0] + "|…"
-        short = ", ".join(one["short"])
-        yield f"  {console.bold(name.ljust(17))}{short.ljust(11)}{argument.ljust(22)} {one['help']}"
-    if len(answer["commands"]) == 1:
-        yield f"  {answer['commands'][0]['usage']}"
-    else:
-        yield console.dim("an empty line repeats the last command")
+        usage = f"{console.bold(name)} {argument}" + " " * max(26 - len(one["usage"]), 1)
+        yield f"  {usage}{', '.join(one['short']).ljust(12)}{one['help']}"
+    yield console.dim(answer["place"])
+    yield console.dim("an empty line repeats the last command")
 
 
 def _error(answer: Answer, console: Console) -> Iterator[str]:
