@@ -198,7 +198,8 @@ def send(connection: socket.socket, message: Message, fd: int = -1) -> None:
     if fd >= 0:
         rights = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", [fd]))]
         sent = connection.sendmsg([line[:_CHUNK]], rights, socket.MSG_NOSIGNAL)
-    connection.sendall(line[sent:], socket.MSG_NOSIGNAL)
+    if sent < len(line):  # the other side may have answered and closed already
+        connection.sendall(line[sent:], socket.MSG_NOSIGNAL)
 
 
 def receive(connection: socket.socket) -> tuple[bytes, list[int]]:
