@@ -138,8 +138,12 @@ def _open_shop(stage: Stage, name: str, seed: int, teller: Teller) -> Shop:
         started = f"aftertrace run --service {service['name']} --level lines --budget 100% -- python"
         teller.says(f"{started} {' '.join(service['command'])}".format(port=service.get("port", "")))
     teller.says(f"{acts.CUSTOMERS} customers buy something ...")
+    before = len(stage.kept())
     answered = acts.customers(shop)
-    teller.says(f"Checkouts by status: {json.dumps(answered)}. Nothing was kept: nothing went wrong.")
+    kept = len(stage.kept()) - before
+    teller.says(
+        f"Checkouts by status: {json.dumps(answered)}. Requests kept meanwhile: {kept or 'none, all went well'}."
+    )
     return shop
 
 
