@@ -19,7 +19,7 @@ class Connection:
         """OSError: nobody is there, or somebody who may not be."""
         _check_owner(path)
         self._socket = _Socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
-        self._identity = _identity(self._socket.fileno())
+        self._identity = identity(self._socket.fileno())
         self._lines = Lines()
         self._socket.setblocking(False)
         try:
@@ -56,11 +56,12 @@ class Connection:
             self._socket.detach()
 
     def _own(self) -> None:
-        if _identity(self._socket.fileno()) != self._identity:
+        if identity(self._socket.fileno()) != self._identity:
             raise ConnectionAbortedError("the program has closed our descriptor")
 
 
-def _identity(fd: int) -> tuple[int, int]:
+def identity(fd: int) -> tuple[int, int]:
+    """Which file a descriptor stands for. OSError: none."""
     found = os.fstat(fd)
     return found.st_dev, found.st_ino
 

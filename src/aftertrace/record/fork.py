@@ -9,12 +9,13 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable
-from types import ModuleType
+from types import FrameType, ModuleType
 
 from aftertrace import _native
 from aftertrace.record.link import Link
 
 _UTILS = ("multiprocessing.util", "billiard.util")  # of children that leave by os._exit, without atexit
+_TRIES = 1000
 
 
 class Forks:
@@ -23,17 +24,21 @@ class Forks:
     def __init__(self, link: Link, end: Callable[[], None]) -> None:
         self._link = link
         self._end = end
-        self._later = _Later(link.start)
+        self._restart = _Later(link.start)
 
     def follow(self) -> None:
         """Registers the hooks, for the life of the process."""
-        os.register_at_fork(before=self._link.stop, after_in_parent=self._in_parent, after_in_child=self._in_child)
+        os.register_at_fork(before=self._before, after_in_parent=self._in_parent, after_in_child=self._in_child)
+
+    def _before(self) -> None:
+        self._link.stop()
+        self._restart.aim(sys._getframe(1))  # noqa: SLF001  # the frame that forks
 
     def _in_parent(self) -> None:
         if _threads() > 1:
             self._link.start()  # the warning comes with us or without
         else:
-            self._later.ask()
+            self._restart.ask()
 
     def _in_child(self) -> None:
         self._link.reset()
@@ -64,14 +69,17 @@ def _threads() -> int:
 
 
 class _Later:
-    """Calls ``function`` on the main thread, between two of its next instructions: after os.fork() has returned."""
+    """Calls ``function`` on the main thread once os.fork() has returned: the warning has been decided on by then.
+    Must live as long as the process: the interpreter's queue holds it without a reference."""
 
     def __init__(self, function: Callable[[], None]) -> None:
         self._function = function
+        self._frame = self._tries = 0
 
-    def __bool__(self) -> bool:
-        self._function()
-        return False
+    def aim(self, frame: FrameType) -> None:
+        """``frame`` is where the function is to be called; only its address is kept."""
+        self._frame = id(frame)
+        self._tries = 0
 
     def ask(self) -> None:
         """Through Py_AddPendingCall, whose C callback is PyObject_IsTrue: it runs __bool__, and 0 means all is well."""
@@ -83,3 +91,12 @@ class _Later:
         add = ctypes.pythonapi.Py_AddPendingCall
         add.argtypes = (ctypes.c_void_p, ctypes.py_object)
         add(ctypes.cast(ctypes.pythonapi.PyObject_IsTrue, ctypes.c_void_p), self)
+
+    def __bool__(self) -> bool:
+        """Between two instructions of some frame: while it is another's, hooks of the program may still be running."""
+        self._tries += 1
+        if id(sys._getframe(1)) == self._frame or self._tries >= _TRIES:  # noqa: SLF001  # the frame that is interrupted
+            self._function()
+        else:
+            self.ask()
+        return False

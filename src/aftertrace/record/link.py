@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable
 
 from aftertrace import _native
-from aftertrace.record.connection import Connection
+from aftertrace.record.connection import Connection, identity
 from aftertrace.record.sources import Sources
 from aftertrace.settings import Level
 from aftertrace.wire.handover import Message, Ok, Refused, Ring, SetLevel
@@ -32,6 +32,7 @@ _JOIN_S = 0.2  # how long a fork, or the end, waits for the thread
 
 _FAULTS = {signal.SIGSEGV, signal.SIGBUS, signal.SIGFPE, signal.SIGILL, signal.SIGABRT}
 _SIGNALS = signal.valid_signals() - _FAULTS
+_NO_RING = (0, 0)  # device and inode
 
 
 class Link:
@@ -43,6 +44,7 @@ class Link:
         self._set_level = set_level
         self._sources = Sources()
         self._owed: list[str] = []  # paths that this connection has not got
+        self._ring = _NO_RING
         self._connection: Connection | None = None
         self._pause = _AGAIN_S
         self._begun_at = _monotonic()
@@ -52,6 +54,7 @@ class Link:
 
     def open(self) -> None:
         """Offers the ring at once if an agent is there, without waiting; the thread does the rest."""
+        self._ring = _identity_of_ring()
         self._connect()
         self.start()
 
@@ -124,6 +127,9 @@ class Link:
     # -- the connection ------------------------------------------------------------------------------------------
 
     def _connect(self) -> None:
+        if self._ring == _NO_RING or _identity_of_ring() != self._ring:
+            self._pause = _REFUSED_S  # the program has closed it, and its number may be that of a file of the program's
+            return
         try:
             connection = Connection(self._path)
         except (OSError, ValueError):
@@ -168,3 +174,10 @@ class Link:
             if source is not None:
                 self._connection.send(source, seconds=seconds)
             self._owed.pop()
+
+
+def _identity_of_ring() -> tuple[int, int]:
+    try:
+        return identity(_native.ring_fd())
+    except OSError:
+        return _NO_RING
