@@ -98,6 +98,8 @@ class Agent:
         self._listener.shutdown(socket.SHUT_RDWR)
         self._listener.close()
         for process in self.processes:
+            with suppress(OSError):
+                process.connection.shutdown(socket.SHUT_RDWR)  # also wakes the thread that reads it
             process.connection.close()
         self.path.unlink(missing_ok=True)
 
