@@ -16,7 +16,8 @@ from aftertrace.reconstruct.execution import Execution, Frame, Step, StepKind
 from aftertrace.reconstruct.tree import SpanTree, open_circles
 
 SERIOUS = 17  # OTLP severity of ERROR
-_FIRST = 12  # children of one node that are shown while there is room
+_FIRST, _FIRST_SHARE = 12, 0.05  # children of one node that are shown while there is room; at least of the limit
+_ALIKE, _ALIKE_SHARE = 4, 0.02  # of them with the same label
 _SAME_LOG_NS = 50_000_000  # one log call, recorded and sent as a log record
 
 type Content = Span | Frame | LogRecord | Step
@@ -178,13 +179,14 @@ def _choose(roots: list[Node], limit: int) -> set[str]:
     chosen: set[str] = set()
     waiting: list[tuple[bool, int, int, Node]] = []
     offered = itertools.count()
+    first, alike = max(_FIRST, int(limit * _FIRST_SHARE)), max(_ALIKE, int(limit * _ALIKE_SHARE))
 
     def offer(nodes: list[Node], depth: int) -> None:
         serious = [node for node in nodes if node.serious]
-        plain = [node for node in nodes if not node.serious]
+        plain = _varied([node for node in nodes if not node.serious], alike)
         for number, node in enumerate(serious):
-            heapq.heappush(waiting, (number >= _FIRST, depth, next(offered), node))
-        for node in plain[: max(_FIRST - len(serious), 2)]:
+            heapq.heappush(waiting, (number >= first, depth, next(offered), node))
+        for node in plain[: max(first - len(serious), 2)]:
             heapq.heappush(waiting, (True, depth, next(offered), node))
 
     offer(roots, 0)
@@ -193,6 +195,17 @@ def _choose(roots: list[Node], limit: int) -> set[str]:
         chosen.add(node.key)
         offer(node.children, depth + 1)
     return chosen
+
+
+def _varied(nodes: list[Node], alike: int) -> list[Node]:
+    """The first few of each label: a hundred calls of one function say what three say."""
+    met: Counter[str] = Counter()
+    found = []
+    for node in nodes:
+        met[node.label] += 1
+        if met[node.label] <= alike:
+            found.append(node)
+    return found
 
 
 def _flat(roots: list[Node], chosen: set[str]) -> Iterator[Row]:
@@ -209,7 +222,8 @@ def _flat(roots: list[Node], chosen: set[str]) -> Iterator[Row]:
 
 def _shown(nodes: list[Node], chosen: set[str], depth: int) -> list[tuple[int, Node | LeftOut]]:
     found: list[tuple[int, Node | LeftOut]] = [(depth, node) for node in nodes if node.key in chosen]
-    if len(found) < len(nodes):
-        labels = Counter(node.label for node in nodes if node.key not in chosen)
-        found.append((depth, LeftOut(len(nodes) - len(found), labels.most_common(3))))
+    missing = [number for number, node in enumerate(nodes) if node.key not in chosen]
+    if missing:
+        labels = Counter(nodes[number].label for number in missing)
+        found.insert(missing[0], (depth, LeftOut(len(missing), labels.most_common(3))))
     return found

@@ -152,11 +152,8 @@ class Cursor:
             raise NotFound("no-such-name", f"{name!r} holds nothing here.", "`locals` lists the names that do.")
         own = self.execution.steps_of(frame)
         before = own[: bisect_left(own, binding.written_at)]
-        lines = [i for i in before if self.execution.steps[i].line == binding.line and i in self._stops_of(frame)]
-        return self.goto(lines[-1] if lines else binding.written_at)
-
-    def _stops_of(self, frame: Frame) -> set[int]:
-        return {i for i in self.execution.steps_of(frame) if self.flow.is_stop(i)}
+        stops = (i for i in reversed(before) if self.execution.steps[i].line == binding.line and self.flow.is_stop(i))
+        return self.goto(next(stops, binding.written_at))
 
     def _go(
         self, index: int | None, otherwise: Reason, reason: Reason = "step", there: Breakpoint | None = None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from typing import Any
 
 from aftertrace.model import SpanKind, Value
@@ -79,15 +80,17 @@ def locals_of(cursor: Cursor) -> list[dict[str, Any]]:
     return [{**local(one.binding), "changed": one.changed} for one in cursor.locals()]
 
 
-def history(cursor: Cursor, name: str) -> list[dict[str, Any]]:
-    """Every value of a name; ``now`` marks the one that it holds at this step."""
+def history(cursor: Cursor, name: str, most: int = 100) -> dict[str, Any]:
+    """The values of a name, ``most`` of them around ``now``, the one that it holds at this step; how many there are."""
     found = cursor.history(name)
-    current = max((b.written_at for b in found if b.written_at <= cursor.index), default=-1)
-    return [
-        {**local(b), "address": cursor.execution.steps[b.written_at].address, "now": b.written_at == current}
-        for b in found
-        if 0 <= b.written_at < len(cursor.execution.steps)
+    held = bisect_right(found, cursor.index, key=lambda one: one.written_at)
+    first = max(min(held - most // 2, len(found) - most), 0)
+    shown = found[first : first + most]
+    values = [
+        {**local(one), "address": cursor.execution.steps[one.written_at].address, "now": number == held - 1}
+        for number, one in enumerate(shown, first)
     ]
+    return {"name": name, "values": values, "earlier": first, "later": len(found) - first - len(shown)}
 
 
 def stack(cursor: Cursor) -> list[dict[str, Any]]:

@@ -39,7 +39,7 @@ COMMANDS = (
     Command("down", ("d",), "[N]", _STACK, "look at the callee"),
     Command("locals", ("l",), "", _VALUES, "all names of this function and what they hold"),
     Command("args", ("a",), "", _VALUES, "what this function was called with"),
-    Command("print", ("p",), "EXPR", _VALUES, "an expression over recorded values; runs no code of the program"),
+    Command("print", ("p",), "EXPR", _VALUES, "an expression over recorded values; no code of the program runs"),
     Command("history", ("h",), "NAME", _VALUES, "every value that a name held, and which step wrote it"),
     Command("wrote", ("wr",), "NAME", _VALUES, "to the line that wrote what a name holds now"),
     Command("list", ("source", "ls"), "[N]", _PLACES, "the source, N lines up and down"),

@@ -161,7 +161,7 @@ class Session:
         return {"answer": "value", "expression": words, "unknown": result.unknown, **(view.value(result.value) or {})}
 
     def _history(self, words: str) -> Answer:
-        return {"answer": "history", "name": words, "values": view.history(self.cursor, self._name("history", words))}
+        return {"answer": "history", **view.history(self.cursor, self._name("history", words))}
 
     def _wrote(self, words: str) -> Answer:
         came_from = self.cursor.index

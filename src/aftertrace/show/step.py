@@ -198,10 +198,14 @@ def _value(answer: Answer, console: Console) -> Iterator[str]:
 
 
 def _history(answer: Answer, console: Console) -> Iterator[str]:
+    if answer["earlier"]:
+        yield console.doubt(f"   … {answer['earlier']:,} values before these")
     for one in answer["values"]:
         mark = console.paint("▶", "yellow") if one["now"] else " "
         where = f"step {one['step']:,}" + (f"  line {one['line']}" if one["line"] else "")
         yield f" {mark} {clip(one['text'], console.width - 36).ljust(30)}  {console.dim(where)}"
+    if answer["later"]:
+        yield console.doubt(f"   … {answer['later']:,} values after these")
 
 
 def _listed(answer: Answer, console: Console) -> Iterator[str]:
@@ -240,8 +244,8 @@ def _help(answer: Answer, console: Console) -> Iterator[str]:
             group = one["group"]
             yield console.dim(group)
         name, _, argument = one["usage"].partition(" ")
-        usage = f"{console.bold(name)} {argument}" + " " * max(26 - len(one["usage"]), 1)
-        yield f"  {usage}{', '.join(one['short']).ljust(12)}{one['help']}"
+        usage = f"{console.bold(name)} {argument}" + " " * max(23 - len(one["usage"]), 1)
+        yield f"  {usage}{', '.join(one['short']).ljust(11)}{one['help']}"
     yield console.dim(answer["place"])
     yield console.dim("an empty line repeats the last command")
 
