@@ -14,6 +14,7 @@ from typing import Literal
 from aftertrace.model import Span, SpanKind
 from aftertrace.reconstruct.execution import Execution, Frame, Step, StepKind
 from aftertrace.reconstruct.lines import Lines
+from aftertrace.reconstruct.tasks import Tasks, is_coroutine
 from aftertrace.reconstruct.tree import EXITS, SpanTree
 
 type BorderKind = Literal["http", "queue", "task"]
@@ -21,8 +22,7 @@ type BorderKind = Literal["http", "queue", "task"]
 _GENERATOR, _COROUTINE, _ITERABLE_COROUTINE, _ASYNC_GENERATOR = 0x20, 0x80, 0x100, 0x200  # co_flags (CPython, code.h)
 _ENDS = (StepKind.RETURN, StepKind.UNWIND)
 _STOPS = (StepKind.LINE, StepKind.RAISE, *_ENDS)
-_LOOK_BACK = 10_000  # steps searched for the frame that waited for a task
-_LINES_BACK = 200  # steps of that frame whose lines are looked at
+_LOOK_BACK = 10_000  # steps searched for the frame that sent a request
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +51,7 @@ class Flow:
         self._callers: dict[tuple[int, int], Caller | None] = {}
         self._sources: dict[tuple[int, str], list[str]] = {}
         self._lines: dict[tuple[int, int], Lines] = {}
+        self._tasks = Tasks(execution, self.tree, self.source_lines)
         self._span_starts = {s.span_id: s for s in reversed(execution.steps) if s.kind is StepKind.SPAN_START}
         self._span_ends = {s.span_id: s for s in execution.steps if s.kind is StepKind.SPAN_END}
         count = len(execution.steps)
@@ -94,46 +95,15 @@ class Flow:
         who waits for it is another coroutine of that loop.
         """
         own = self.execution.caller_at(frame, at)
-        if own is not None and (_is_coroutine(own) or not _is_coroutine(frame)):
+        if own is not None and (is_coroutine(own) or not is_coroutine(frame)):
             return Caller(own, at)
         key = (frame.process, frame.activation)
         if key not in self._callers:
-            self._callers[key] = self._waiting(frame, own) or (None if own else self._upstream(frame))
+            waits = self._tasks.waiting.get(key)
+            self._callers[key] = (
+                Caller(*waits, Border("task")) if waits else None if own is not None else self._upstream(frame)
+            )
         return self._callers[key] or (Caller(own, at) if own is not None else None)
-
-    def _waiting(self, frame: Frame, loop: Frame | None) -> Caller | None:
-        """The frame of the same part of the request that was suspended or blocked when this one began.
-
-        Who made a task is not recorded. Among those that waited (with ``loop``: the coroutines that this frame's loop
-        runs) it is the one that has run a line with the task's name in it, else the one that ran last.
-        """
-        entry = self.tree.entry(frame.span_id)
-        if not entry or frame.first_step < 0:
-            return None
-        first: Caller | None = None
-        seen: set[int] = set()
-        for index in range(frame.first_step - 1, max(frame.first_step - _LOOK_BACK, 0) - 1, -1):
-            step = self.execution.steps[index]
-            if step.process != frame.process or not step.activation or step.activation in seen:
-                continue
-            seen.add(step.activation)
-            other = self.execution.frame(step)
-            if other is None or self.tree.entry(other.span_id) != entry or other.last_step < frame.first_step:
-                continue
-            if loop and not (_is_coroutine(other) and self.execution.caller_at(other, index) is loop):
-                continue
-            found = Caller(other, index, Border("task"))
-            if self._names(other, frame.code.name, index):
-                return found
-            first = first or found
-        return first
-
-    def _names(self, frame: Frame, name: str, before: int) -> bool:
-        lines = self.source_lines(frame)
-        own = self.execution.steps_of(frame)
-        until = bisect_right(own, before)
-        numbers = {self.execution.steps[i].line for i in own[max(until - _LINES_BACK, 0) : until]}
-        return any(0 < n <= len(lines) and name in lines[n - 1] for n in numbers if n != frame.code.first_line)
 
     def source_lines(self, frame: Frame) -> list[str]:
         """The lines of a frame's file as it ran, [] when they were not handed over."""
@@ -309,7 +279,7 @@ class Flow:
         if frame is None or caller is None:
             return None
         entered = self.execution.entered_at(frame, index)
-        began = frame.first_step if _is_coroutine(frame) or entered is None else entered.step
+        began = frame.first_step if is_coroutine(frame) or entered is None else entered.step
         across = caller.border is not None and caller.border.kind != "task"
         site = self.own_before(caller.frame, caller.step + 1 if across else began)
         return site if site is not None else self.own_before(caller.frame, index)
@@ -344,10 +314,6 @@ class Flow:
     def _called_by(self, step: Step, frame: Frame) -> bool:
         entered = self.execution.frame(step)
         return entered is not None and self._frame_of(self.caller(entered, step.index)) is frame
-
-
-def _is_coroutine(frame: Frame) -> bool:
-    return bool(frame.code.flags & (_COROUTINE | _ITERABLE_COROUTINE))
 
 
 def gives(frame: Frame, step: Step) -> bool:

@@ -16,18 +16,25 @@ _ORDINARY = {"StopIteration", "StopAsyncIteration", "GeneratorExit"}  # how iter
 def first_raises(execution: Execution) -> Sequence[int]:
     """The step at which each exception was raised first, in order; its way up the stack is left out.
 
-    Identities are addresses and are used again, so an exception ends where it is handled.
+    Identities are addresses and are used again. A raise goes on with an exception that flies already if it is the same
+    object of the same type and the frame has run nothing since; anything else is a new one.
     """
     found: list[int] = []
-    flying: dict[tuple[int, int], int] = {}  # (process, thread) -> identity
+    flying: dict[tuple[int, int], tuple[int, str, int]] = {}  # (process, thread) -> identity, type, last step
+    ran: dict[tuple[int, int], int] = {}  # frame -> its last step
     for step in execution.steps:
-        key = (step.process, step.thread)
+        thread, frame = (step.process, step.thread), (step.process, step.activation)
         if step.kind is StepKind.HANDLED:
-            flying.pop(key, None)
+            flying.pop(thread, None)
         elif step.kind in _IN_FLIGHT:
-            if step.kind is StepKind.RAISE and flying.get(key) != step.exception and not _ordinary(step):
+            identity, kind, last = flying.get(thread, (0, "", -1))
+            own = step.value.type if step.value is not None else kind
+            goes_on = identity == step.exception and (not kind or own == kind) and ran.get(frame, -1) < last
+            if step.kind is StepKind.RAISE and not goes_on and not _ordinary(step):
                 found.append(step.index)
-            flying[key] = step.exception
+            flying[thread] = (step.exception, own, step.index)
+        if step.activation:
+            ran[frame] = step.index
     return found
 
 
