@@ -127,7 +127,7 @@ def test_what_is_no_message_ends_the_connection_and_nothing_else(tmp_path: Path,
             [*_, last] = agent.processes
             count = len(agent.processes)
             handover_with_descriptor(last.connection, garbage)
-            agent.wait(lambda found, count=count: len(found) > count and found[-1].ring is not None)  # type: ignore[misc]
+            agent.wait(lambda found, count=count: len(found) > count and found[-1].ring is not None)
     agent.all_closed()
 
 

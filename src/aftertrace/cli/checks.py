@@ -63,6 +63,9 @@ def recorder(settings: Settings, found: Rules) -> Iterator[Finding]:
         hint = "Install aftertrace anew in this environment: pip install --force-reinstall aftertrace"
         yield Finding("native", "bad", f"The C extension cannot be loaded: {error}.", hint)
         return
+    if _native.status()["recording"]:  # under `aftertrace run`
+        yield from _parts(_native.status(), _native.FORMAT_VERSION)
+        return
     ring = memory.ring_bytes(settings.ring_bytes)
     size = memory.definitions_bytes(ring)
     try:
@@ -72,11 +75,11 @@ def recorder(settings: Settings, found: Rules) -> Iterator[Finding]:
         return
     status = _native.status()
     _native.stop()
-    yield Finding("native", "ok", f"The C extension is loaded, format {_native.FORMAT_VERSION}.")
-    yield from _parts(status)
+    yield from _parts(status, _native.FORMAT_VERSION)
 
 
-def _parts(status: dict[str, Any]) -> Iterator[Finding]:
+def _parts(status: dict[str, Any], version: int) -> Iterator[Finding]:
+    yield Finding("native", "ok", f"The C extension is loaded, format {version}.")
     if status["frames"] == "fast":
         yield Finding("frames", "ok", "Locals are read straight from the interpreter's frames.")
     else:

@@ -27,10 +27,10 @@ def memory_limit(root: Path = _ROOT, own: Path = Path("/proc/self/cgroup")) -> i
     """The lowest memory limit of this process's cgroups, v2 or v1, in bytes; None: none is set."""
     paths: list[Path] = []
     for line in _text(own).splitlines():
-        _, _, group = line.partition(":")
+        number, _, group = line.partition(":")
         controllers, _, path = group.partition(":")
         relative = path.lstrip("/")
-        if not controllers:
+        if number == "0" and not controllers:
             paths += [place / "memory.max" for place in _up(root, relative)]
         elif "memory" in controllers.split(","):
             paths += [place / "memory.limit_in_bytes" for place in _up(root / "memory", relative)]
