@@ -154,3 +154,64 @@ def test_a_task_is_waited_for_by_the_coroutine_that_made_it(tmp_path: Path) -> N
         if cursor.into_calls().step.activation != first:
             break
     assert cursor.stack()[0].frame.code.qualname in {"leaf", "main"}
+
+
+MANY_TASKS = """
+import asyncio
+async def leaf(i):
+    await asyncio.sleep(0)
+    return i
+async def middle(i):
+    return await leaf(i)
+async def gathers(n):
+    return await asyncio.gather(*[middle(i) for i in range(n)])
+async def main():
+    found = await gathers(60)
+    raise ValueError(sum(found))
+try:
+    asyncio.run(main())
+except ValueError:
+    pass
+"""
+
+
+def test_each_of_many_tasks_is_waited_for_by_the_coroutine_that_made_them_all(tmp_path: Path) -> None:
+    execution = record(tmp_path, MANY_TASKS)[0]
+    cursor = Cursor(execution)
+    cursor.add_breakpoint("leaf")
+    met = 0
+    while cursor.forward().reason == "breakpoint":
+        names = [entry.frame.code.qualname for entry in cursor.stack()]
+        assert names == ["leaf", "middle", "gathers", "main", "<module>"]
+        borders = [entry.border.kind if entry.border else "" for entry in cursor.stack()]
+        assert borders == ["", "", "task", "", ""]
+        met += 1
+    assert met == 60
+
+
+def test_an_exception_at_an_address_that_is_used_again_is_another_one(tmp_path: Path) -> None:
+    cursor = Cursor(record(tmp_path, MANY_TASKS)[0])  # sixty StopIterations flew through library code before it
+    cursor.goto_failure()
+    assert (cursor.stack()[0].frame.code.qualname, cursor.step.line) == ("main", 12)
+
+
+STRANGERS = """
+import asyncio, functools
+async def one():
+    await asyncio.sleep(0.01)
+async def two():
+    await asyncio.sleep(0)
+async def main():
+    made = [getattr(globals()["o" + "ne"], "__call__"), functools.partial(globals()["tw" + "o"])]
+    await asyncio.gather(*[make() for make in made])
+asyncio.run(main())
+"""
+
+
+def test_where_no_line_names_a_task_the_only_one_that_waits_is_its_caller(tmp_path: Path) -> None:
+    cursor = Cursor(record(tmp_path, STRANGERS)[0])
+    cursor.run_to("program.py:4")
+    assert [entry.frame.code.qualname for entry in cursor.stack()] == ["one", "main", "<module>"]
+    cursor.run_to("program.py:6")
+    # `one` waits too, and does not wait for main: nobody can say which of them made it
+    assert [entry.frame.code.qualname for entry in cursor.stack()] == ["two", "<module>"]
