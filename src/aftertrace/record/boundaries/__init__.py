@@ -1,0 +1,51 @@
+"""The borders of a process: what comes in and goes out becomes a span, and the context crosses with it (D9)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from importlib import import_module
+from types import ModuleType
+
+from aftertrace.record import propagation
+from aftertrace.record.boundaries.calls import Missing
+from aftertrace.record.boundaries.imports import when_imported
+from aftertrace.record.boundaries.state import ledger
+
+__all__ = ["install", "report"]
+
+# module that is waited for -> the boundary's module here, and its function; a boundary may wait for several
+_BOUNDARIES = (
+    ("uvicorn.config", "asgi", "uvicorn"),
+    ("starlette.applications", "asgi", "starlette"),
+    ("httpx", "httpx", "install"),
+    ("sqlite3", "sqlite", "install"),
+    ("huey.api", "huey", "install"),
+    ("logging", "logs", "install"),
+    ("threading", "threads", "threading"),
+    ("concurrent.futures.thread", "threads", "executors"),
+)
+
+
+def install() -> None:
+    """Patches what is loaded, and what is loaded later when it is. Imports nothing that the program does not."""
+    propagation.configure()
+    for target, name, function in _BOUNDARIES:
+        ledger.set(target, "waiting")
+        when_imported(target, _hook(target, name, function))
+
+
+def _hook(target: str, name: str, function: str) -> Callable[[ModuleType], None]:
+    def hook(module: ModuleType) -> None:
+        try:
+            getattr(import_module(f"aftertrace.record.boundaries.{name}"), function)(module)
+        except Missing as error:
+            ledger.set(target, "skipped", str(error))
+        else:
+            ledger.set(target, "installed")
+
+    return hook
+
+
+def report() -> list[tuple[str, str, str]]:
+    """(module, "installed" | "waiting" | "skipped", detail) of each boundary."""
+    return ledger.lines()

@@ -1,0 +1,38 @@
+"""What became of each boundary, and how often it failed: `doctor` reads it. Nothing here raises."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+type State = Literal["installed", "waiting", "skipped"]
+
+
+class Ledger:
+    """One line per boundary: its state, why, and our own failures, which the program never sees."""
+
+    def __init__(self) -> None:
+        self._states: dict[str, tuple[State, str]] = {}
+        self._failures: dict[str, tuple[int, str]] = {}
+
+    def set(self, name: str, state: State, detail: str = "") -> None:
+        self._states[name] = (state, detail)
+
+    def failed(self, name: str, error: BaseException) -> None:
+        """Counts a failure of ours. Keeps the error's type only: its traceback would hold the program's objects."""
+        count = self._failures.get(name, (0, ""))[0]
+        self._failures[name] = (count + 1, type(error).__name__)
+
+    def failures(self) -> int:
+        return sum(count for count, _ in self._failures.values())
+
+    def lines(self) -> list[tuple[str, str, str]]:
+        """(name, state, detail) in the order of installation."""
+        return [(name, state, self._detail(name, detail)) for name, (state, detail) in self._states.items()]
+
+    def _detail(self, name: str, detail: str) -> str:
+        count, last = self._failures.get(name, (0, ""))
+        told = f"{count} internal failures, the last {last}" if count else ""
+        return "; ".join(part for part in (detail, told) if part)
+
+
+ledger = Ledger()
