@@ -78,8 +78,9 @@ def test_a_walk_gives_bounds_and_ticks():
         (19, 1500, 1700),
     ]
     assert b"".join(data[at:behind] for _, at, behind, _, _ in found) == data
-    assert walk.ticks_before(data, len(first)) == 1000
-    assert walk.ticks_before(data, len(data)) == 1700
+    stamps = walk.Stamps(data)
+    asked = (0, len(first), len(first + start), len(data), len(data) + 9)
+    assert [stamps.before(offset) for offset in asked] == [0, 1000, 1500, 1700, 1700]
     for cut in range(len(data)):
         list(walk.walk(data[:cut]))
 

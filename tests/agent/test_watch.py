@@ -60,7 +60,7 @@ CASES = {
     ),
     "an HTTP status": ("s = Span('a', 2, None); s.set_attribute(HTTP, 500); s.end()", ["server-error"]),
     "an HTTP status from the start": ("Span('a', 2, None, {HTTP: 599}).end()", ["server-error"]),
-    "an old name of it": ("s = Span('a', 2, None); s.set_attributes({'http.status_code': 502}); s.end()", ["server-error"]),
+    "an old name of it": ("s = Span('a', 2, None, {'http.status_code': 502}); s.end()", ["server-error"]),
     "a client's": ("s = Span('a', 3, None); s.set_attribute(HTTP, 500); s.end()", []),
     "a 404": ("s = Span('a', 2, None); s.set_attribute(HTTP, 404); s.end()", []),
     "a status that is a text": ("s = Span('a', 2, None); s.set_attribute(HTTP, '500'); s.end()", []),

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Iterator
 
 from aftertrace.wire.kinds import Kind
-from aftertrace.wire.primitives import varint
 
 CONTINUED = 4  # flag of a SEGMENT that the reader made
 HEAD = 3  # bytes: kind, length
+_U64 = (1 << 64) - 1
 _STAMPED = {
     Kind.START,
     Kind.RETURN,
@@ -64,14 +65,28 @@ def walk(records: bytes) -> Iterator[tuple[int, int, int, int, int]]:
         at = end
 
 
-def ticks_before(records: bytes, offset: int) -> int:
-    """Absolute ticks of the last stamp before an offset."""
-    last = 0
-    for _, _, end, _, ticks in walk(records):
-        if end > offset:
-            break
-        last = ticks
-    return last
+class Stamps:
+    """Absolute ticks within one slice, asked for at offsets that only grow."""
+
+    __slots__ = ("_at", "_records", "_ticks")
+
+    def __init__(self, records: bytes) -> None:
+        self._records = records
+        self._at = self._ticks = 0
+
+    def before(self, offset: int) -> int:
+        """Of the last stamp before an offset."""
+        records, at, ticks = self._records, self._at, self._ticks
+        last = min(offset, len(records)) - HEAD
+        while at < last:
+            kind, body = records[at], at + HEAD
+            if STAMPED[kind]:
+                ticks += read_varint(records, body)[0]
+            elif kind == Kind.SEGMENT:
+                ticks = int.from_bytes(records[body : body + 8], "little")
+            at = body + (records[at + 1] | records[at + 2] << 8)
+        self._at, self._ticks = at, ticks
+        return ticks
 
 
 def ticks_of(records: bytes) -> int:
@@ -93,10 +108,12 @@ def position_of(position: int, records: bytes, offset: int) -> int:
     return position + offset - (HEAD + (records[1] | records[2] << 8) if is_continued(records) else 0)
 
 
+_FRAGMENT = struct.Struct("<BHQBB16s8x")  # a SEGMENT: kind, length, ticks, flags, thread 0, trace, no span
+
+
 def fragment(trace: bytes, ticks: int, record: bytes) -> bytes:
     """One record as a slice of its own: of a span whose record stands in another trace's slice, or in none's."""
-    body = ticks.to_bytes(8, "little") + bytes([CONTINUED | 1]) + varint(0) + trace + bytes(8)
-    return bytes([Kind.SEGMENT, len(body), 0]) + body + record
+    return _FRAGMENT.pack(Kind.SEGMENT, _FRAGMENT.size - HEAD, ticks & _U64, CONTINUED | 1, 0, trace) + record
 
 
 def code_of(kind: int, records: bytes, start: int) -> int:

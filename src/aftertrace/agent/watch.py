@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 
-from aftertrace.agent.walk import HEAD, fragment, position_of, read_varint, ticks_before
-from aftertrace.errors import BadRecording
+from aftertrace.agent.walk import HEAD, Stamps, fragment, position_of, read_varint
 from aftertrace.model import SpanKind
-from aftertrace.wire import values
 from aftertrace.wire.kinds import Kind
 
 UNHANDLED, SERVER_ERROR, ERROR, KEEP, DEATH = (
@@ -21,6 +18,7 @@ UNHANDLED, SERVER_ERROR, ERROR, KEEP, DEATH = (
 )
 _MOST_OPEN = 100_000  # spans of one process; a program that never ends its spans loses the oldest here
 _NO_SPAN = bytes(8)
+_INT = 0x06  # tag of a value
 _EXCEPTION = b"\x09exception"
 _STATUS_KEYS = (b"\x19http.response.status_code", b"\x10http.status_code")  # the second: before OTel 1.20
 
@@ -63,6 +61,7 @@ class Watch:
 
     def __init__(self) -> None:
         self.open: dict[bytes, OpenSpan] = {}
+        self._ended: tuple[str, bytes, bytes] | None = None  # the trigger, span and trace of the span that just ended
 
     def take(
         self, position: int, trace: bytes | None, records: bytes, found: Sequence[Found]
@@ -70,19 +69,25 @@ class Watch:
         """The records of one slice that scan() found."""
         triggers: list[Trigger] = []
         strays: list[Stray] = []
+        stamps = Stamps(records)
         for kind, start, end in found:
             handler = _HANDLERS.get(kind)
-            if handler is not None:
-                try:
-                    owner = handler(self, records, start, end, triggers)
-                except IndexError:
-                    continue
+            if handler is None:
+                continue
+            try:
+                owner = handler(self, records, start, end)
                 if owner is not None and owner != trace:
                     at = start - HEAD
-                    piece = fragment(owner, ticks_before(records, at), records[at:end])
+                    piece = fragment(owner, stamps.before(at), records[at:end])
                     strays.append(Stray(owner, position_of(position, records, at), piece))
-            elif kind == Kind.KEEP and trace is not None:
-                triggers.append(_keep(trace, records, start, end))
+                if kind == Kind.KEEP and trace is not None:
+                    triggers.append(Trigger(trace, KEEP, "", stamps.before(end), _reason(records, start, end)))
+                elif self._ended is not None:
+                    name, span, of = self._ended
+                    triggers.append(Trigger(of, name, span.hex(), stamps.before(end)))
+                    self._ended = None
+            except IndexError:
+                continue
         return triggers, strays
 
     def died(self, sentence: str) -> Iterator[Trigger]:
@@ -90,7 +95,7 @@ class Watch:
         for trace in {span.trace for span in self.open.values()}:
             yield Trigger(trace, DEATH, reason=sentence)
 
-    def start(self, records: bytes, start: int, end: int, _: list[Trigger]) -> bytes | None:
+    def start(self, records: bytes, start: int, end: int) -> bytes | None:
         at = _behind_stamp(records, start)
         if at + 35 > end:
             return None
@@ -102,14 +107,14 @@ class Watch:
             del self.open[next(iter(self.open))]
         return trace
 
-    def attribute(self, records: bytes, start: int, end: int, _: list[Trigger]) -> bytes | None:
+    def attribute(self, records: bytes, start: int, end: int) -> bytes | None:
         span = self.open.get(records[start : start + 8])
         if span is None:
             return None
         _http_status(span, records, start, end)
         return span.trace
 
-    def event(self, records: bytes, start: int, end: int, _: list[Trigger]) -> bytes | None:
+    def event(self, records: bytes, start: int, end: int) -> bytes | None:
         at = _behind_stamp(records, start)
         span = self.open.get(records[at : at + 8])
         if span is None:
@@ -118,25 +123,28 @@ class Watch:
         span.exception |= records[at : min(at + 10, end)] == _EXCEPTION
         return span.trace
 
-    def status(self, records: bytes, start: int, end: int, _: list[Trigger]) -> bytes | None:
+    def status(self, records: bytes, start: int, end: int) -> bytes | None:
         span = self.open.get(records[start : start + 8])
         if span is None or start + 8 >= end:
             return None
         span.error = records[start + 8] == 2
         return span.trace
 
-    def other(self, records: bytes, start: int, end: int, _: list[Trigger]) -> bytes | None:  # noqa: ARG002 (as the others)
+    def other(self, records: bytes, start: int, _: int) -> bytes | None:
         span = self.open.get(records[start : start + 8])
         return span.trace if span else None
 
-    def end(self, records: bytes, start: int, end: int, triggers: list[Trigger]) -> bytes | None:
+    def keep(self, _: bytes, __: int, ___: int) -> bytes | None:
+        return None  # it belongs to the slice that it stands in
+
+    def end(self, records: bytes, start: int, _: int) -> bytes | None:
         at = _behind_stamp(records, start)
         span = self.open.pop(records[at : at + 8], None)
         if span is None:
             return None
         name = _judge(span)
         if name:
-            triggers.append(Trigger(span.trace, name, records[at : at + 8].hex(), ticks_before(records, end)))
+            self._ended = name, records[at : at + 8], span.trace
         return span.trace
 
 
@@ -161,24 +169,17 @@ def _http_status(span: OpenSpan, records: bytes, start: int, end: int) -> None:
     for key in _STATUS_KEYS:
         at = records.find(key, start, end)
         if at >= 0:
-            with suppress(BadRecording):  # the key may stand in some text
-                value, _ = values.decode(records, at + len(key))
-                if type(value.scalar) is int:
-                    span.http_status = value.scalar
+            at += len(key)
+            if at < end and records[at] == _INT:
+                span.http_status = read_varint(records, at + 1)[0] >> 1  # zigzag; a negative one is no status anyway
 
 
-def _keep(trace: bytes, records: bytes, start: int, end: int) -> Trigger:
-    ticks = ticks_before(records, end)
-    try:
-        at = _behind_stamp(records, start)
-        length, at = read_varint(records, at)
-        reason = records[at : min(at + length, end)].decode("utf-8", "replace")
-    except IndexError:
-        reason = ""
-    return Trigger(trace, KEEP, ticks=ticks, reason=reason or "the program asked")
+def _reason(records: bytes, start: int, end: int) -> str:
+    length, at = read_varint(records, _behind_stamp(records, start))
+    return records[at : min(at + length, end)].decode("utf-8", "replace") or "the program asked"
 
 
-_HANDLERS: dict[int, Callable[[Watch, bytes, int, int, list[Trigger]], bytes | None]] = {
+_HANDLERS: dict[int, Callable[[Watch, bytes, int, int], bytes | None]] = {
     Kind.SPAN_START: Watch.start,
     Kind.SPAN_ATTR: Watch.attribute,
     Kind.SPAN_EVENT: Watch.event,
@@ -186,4 +187,5 @@ _HANDLERS: dict[int, Callable[[Watch, bytes, int, int, list[Trigger]], bytes | N
     Kind.SPAN_STATUS: Watch.status,
     Kind.SPAN_NAME: Watch.other,
     Kind.SPAN_END: Watch.end,
+    Kind.KEEP: Watch.keep,
 }
