@@ -72,7 +72,8 @@ def _greet(session: Session) -> None:
     services = dict.fromkeys(span.service for span in execution.spans.values())
     took = execution.steps[-1].time_ns - execution.steps[0].time_ns
     way = " > ".join(services or dict.fromkeys(process.service for process in execution.processes))
-    gaps = f", {len(execution.gaps)} gaps" if execution.gaps else ""
+    count = len(execution.gaps)
+    gaps = f", {count} gap{'' if count == 1 else 's'}" if count else ""
     click.echo(
         f"{execution.trace_id}  {way}  {len(execution.steps):,} steps in {duration(took)}{gaps}; help: ?", err=True
     )

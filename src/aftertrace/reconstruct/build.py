@@ -195,7 +195,7 @@ def _gaps(trace: Trace, stories: Sequence[Story], merged: Sequence[Draft], unrea
     for story in stories:
         gaps += [Gap(story.process, "recording damaged", problem) for problem in story.memory.problems]
         if story.homeless:
-            detail = f"{story.homeless:,} records belong to calls whose beginning was not recorded"
+            detail = f"{story.homeless:,} records belong to calls that had begun before the request"
             gaps.append(Gap(story.process, "beginning lost", detail))
     for draft in merged:
         if draft.kind is StepKind.GAP:
