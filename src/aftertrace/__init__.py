@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING, Any
 
+TYPE_CHECKING = False  # typing's own would have to be imported, and this module is imported by services
 if TYPE_CHECKING:
+    from typing import Any
+
     from aftertrace.record.install import install
 
 __version__ = "0.1.0"
