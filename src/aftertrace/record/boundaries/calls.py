@@ -155,7 +155,7 @@ def patch(owner: Any, target: str, make: Callable[[Any], Any]) -> None:
     if getattr(original, "_aftertrace", False):
         return
     wrapper = make(original)
-    wrapper._aftertrace = True
+    vars(wrapper)["_aftertrace"] = True
     setattr(owner, name, wrapper)
 
 

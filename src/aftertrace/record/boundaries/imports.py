@@ -72,4 +72,4 @@ def when_imported(name: str, hook: Hook) -> None:
         return
     _finder.hooks.setdefault(name, []).append(hook)
     if _finder not in sys.meta_path:
-        sys.meta_path.insert(0, _finder)  # type: ignore[arg-type]  # its find_spec is all that importlib asks for
+        sys.meta_path.insert(0, _finder)  # its find_spec is all that importlib asks for
