@@ -158,6 +158,7 @@ def _call(execution: Execution, origins: Origins, frame: Frame, began: int) -> d
     first, last = execution.steps[frame.first_step], execution.steps[frame.last_step]
     ended = last.kind in {StepKind.RETURN, StepKind.UNWIND}
     raised = origins.value(last) if last.kind is StepKind.UNWIND else None
+    first_raise = origins.of(last) if last.kind is StepKind.UNWIND else None
     return {
         "type": "call",
         "function": frame.code.qualname,
@@ -169,6 +170,7 @@ def _call(execution: Execution, origins: Origins, frame: Frame, began: int) -> d
         "arguments": _arguments(execution, frame),
         "returned": text.of(last.value, _RESULT) if last.kind is StepKind.RETURN and last.value else "",
         "raised": text.of(raised, _RESULT) if raised else "an exception" if last.kind is StepKind.UNWIND else "",
+        "raised_here": first_raise is not None and first_raise.activation == frame.activation,
         "raised_line": last.line if last.kind is StepKind.UNWIND else 0,
         "complete": frame.complete,
         "ended": ended,

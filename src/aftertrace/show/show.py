@@ -84,7 +84,8 @@ def _span(row: Row, console: Console, room: int, service: str) -> Iterator[str]:
     took = _took(row)
     who = f"{tidy(row['service'])} " if row["service"] != service else ""
     arrow = {"client": "→ ", "producer": "⇢ "}.get(row["kind"], "")
-    head = clip(f"{row['name']}", max(room - len(who) - len(said) - len(took) - 6, 12))
+    name = "" if row["detail"].startswith(row["name"] + " ") else row["name"]  # SELECT of "SELECT ..."
+    head = clip(name, max(room - len(who) - len(said) - len(took) - 6, 12))
     left = room - len(arrow) - len(who) - len(head) - len(said) - len(took) - 4
     detail = clip(row["detail"], left) if left > 12 and row["detail"] not in row["name"] else ""
     yield (
@@ -101,8 +102,7 @@ def _call(row: Row, console: Console, room: int) -> Iterator[str]:
     where, took = place(row["path"], row["raised_line"] or row["line"]), _took(row)
     given = ", ".join(f"{name}={value}" if name else value for name, value in row["arguments"])
     given = given if row["complete"] else "… beginning not recorded"
-    came = f"! {row['raised']}" if row["raised"] else f"= {row['returned']}" if row["returned"] else ""
-    came = "" if came == "= None" else came
+    came = _came(row)
     left = room - len(where) - len(took) - 4
     came = clip(came, max(left - len(row["function"]) - 6, left // 2))
     head = clip(f"{row['function']}({given})", max(left - len(came) - 1, 16))
@@ -111,6 +111,13 @@ def _call(row: Row, console: Console, room: int) -> Iterator[str]:
         f"{head}{console.bad(came) if row['raised'] else came}  {console.dim(where)}  "
         f"{console.dim(took) if row['ended'] else console.doubt(took)}"
     )
+
+
+def _came(row: Row) -> str:
+    """What a call gave back: the whole exception only where it was raised, not on its way up."""
+    if row["raised"]:
+        return f"! {row['raised'] if row['raised_here'] else row['raised'].partition('(')[0]}"
+    return f"= {row['returned']}" if row["returned"] not in {"", "None"} else ""
 
 
 def _log(row: Row, console: Console, room: int) -> Iterator[str]:
