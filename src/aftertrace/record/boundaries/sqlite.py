@@ -36,11 +36,9 @@ def _begin(sql: Any) -> Span | None:
         return None
 
 
-def _spanned(name: str) -> Any:
-    original = getattr(sqlite3.Cursor, name)
-
+def _spanned(original: Any) -> Any:
     @functools.wraps(original)
-    def wrapper(self: sqlite3.Cursor, /, *args: Any, **kwargs: Any) -> Any:
+    def wrapper(self: Any, /, *args: Any, **kwargs: Any) -> Any:
         span = _begin(args[0] if args else kwargs.get("sql"))
         if span is None:
             return original(self, *args, **kwargs)
@@ -60,13 +58,15 @@ def _spanned(name: str) -> Any:
 
 
 class Cursor(sqlite3.Cursor):
-    execute = _spanned("execute")
-    executemany = _spanned("executemany")
-    executescript = _spanned("executescript")
+    execute = _spanned(sqlite3.Cursor.execute)
+    executemany = _spanned(sqlite3.Cursor.executemany)
+    executescript = _spanned(sqlite3.Cursor.executescript)
 
 
 class Connection(sqlite3.Connection):
-    """Its own execute methods come down to cursor() and the cursor's: CPython's contract for subclasses."""
+    execute = _spanned(sqlite3.Connection.execute)
+    executemany = _spanned(sqlite3.Connection.executemany)
+    executescript = _spanned(sqlite3.Connection.executescript)
 
     def cursor(self, factory: Any = Cursor) -> Any:
         return super().cursor(factory)
