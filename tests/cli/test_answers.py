@@ -17,7 +17,10 @@ from typing import Any
 
 import pytest
 
+from aftertrace.cli.answers import put
+from aftertrace.errors import Unavailable
 from aftertrace.model import Keep, LogRecord, Resource
+from aftertrace.show import ls
 from aftertrace.wire.bundle import TraceData
 
 from ..reconstruct.services import SHOP, running
@@ -252,7 +255,9 @@ def test_a_session_at_a_terminal(env: dict[str, str]) -> None:
     assert "zone" in terminal.until(PROMPT)
     terminal.type("\n")  # repeats
     assert re.search(r"▶ +7", terminal.until(PROMPT))
-    terminal.type("half a li\x03")  # Ctrl-C cancels the line
+    terminal.type("half a line")
+    terminal.until("half a line")
+    terminal.type("\x03")  # Ctrl-C cancels it
     terminal.until(PROMPT)
     terminal.type("p zo\t\n")  # completed: zone
     assert "''" in terminal.until(PROMPT)
@@ -262,6 +267,19 @@ def test_a_session_at_a_terminal(env: dict[str, str]) -> None:
     assert "There is no command 'nonsense'" in terminal.until(PROMPT)
     terminal.type("\x04")  # Ctrl-D
     assert terminal.ended() == 0
+
+
+def test_an_answer_of_another_version_is_no_traceback(env: dict[str, str]) -> None:
+    with pytest.raises(Unavailable):
+        put({"traces": [{"unknown": 1}]}, ls.render, as_json=False)
+
+
+def test_the_commands_need_no_server_parts() -> None:
+    script = "import sys; from aftertrace.cli import ls, show, step\n"
+    script += "heavy = {'rich', 'starlette', 'uvicorn', 'chdb', 'clickhouse_connect', 'pyarrow', 'google', 'httpx'}\n"
+    script += "print(sorted(heavy & set(sys.modules)))"
+    done = subprocess.run([sys.executable, "-P", "-c", script], capture_output=True, text=True, timeout=60, check=True)
+    assert done.stdout == "[]\n"
 
 
 def test_no_colour_at_a_terminal_when_not_wanted(env: dict[str, str]) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 
 import click
 
+from aftertrace.errors import Unavailable
 from aftertrace.show.console import Console, console
 
 json_option = click.option("--json", "as_json", is_flag=True, help="The answer as JSON.")
@@ -20,7 +21,14 @@ def put(answer: dict[str, Any], render: Callable[[dict[str, Any], Console], str]
         print(json.dumps(answer, separators=(",", ":")))
         return
     forgiving_output()
-    text = render(answer, console())
+    try:
+        text = render(answer, console())
+    except (KeyError, TypeError, ValueError, AttributeError, IndexError):
+        raise Unavailable(
+            "other-version",
+            "The server's answer is not one that this aftertrace can show.",
+            "Server and command line are of different versions: upgrade the older one, or take --json.",
+        ) from None
     if text:
         click.echo(text, color=True)  # the console has decided already
 
