@@ -195,19 +195,18 @@ def test_sigterm_sends_what_is_pending(agent, server, child):
     agent.__init__(agent.directory, server.otlp)
 
 
-def test_a_server_that_hangs_holds_nothing_up(tmp_path):
-    from agent_parts import Child
-
+def test_a_server_that_hangs_holds_nothing_up(tmp_path, agent, child):
+    assert agent.end() == 0
     with socket.create_server(("127.0.0.1", 0)) as deaf:
-        agent = Agent(tmp_path, f"http://127.0.0.1:{deaf.getsockname()[1]}")
-        process = Child(tmp_path, agent.socket)
+        agent.__init__(tmp_path, f"http://127.0.0.1:{deaf.getsockname()[1]}")
+        process = child()
         process.tell("fail")
         wait_for(lambda: agent.status()["spool"]["waiting"])
         process.tell("load 200")
-        wait_for(lambda: agent.status()["processes"][0]["open_spans"] == 0)
+        wait_for(lambda: agent.status()["memory"]["traces"] == 201)
         assert agent.end() == 0
-        process.close()
     assert list(agent.spool.iterdir())
+    agent.__init__(tmp_path, "http://127.0.0.1:1")
 
 
 def test_a_spool_that_cannot_be_written_is_told_once_and_memory_is_used(tmp_path, server, child, agent):

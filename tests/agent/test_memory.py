@@ -2,9 +2,10 @@
 
 import os
 
+from aftertrace.agent import memory as memories
 from aftertrace.agent import walk
 from aftertrace.agent.memory import BLOCK_BYTES, Entry, Memory
-from aftertrace.agent.pack import coalesce
+from aftertrace.agent.part import coalesce
 from aftertrace.wire import records
 from aftertrace.wire.kinds import Segment, SpanEnd, SpanStart
 
@@ -19,7 +20,12 @@ def test_what_is_added_is_found_again_in_order():
         if trace in wanted:
             wanted[trace].append(entry)
     assert memory.state()["blocks"] > 3
-    assert memory.collect(wanted) == wanted
+    found = memory.collect(dict.fromkeys(wanted, 0))
+    assert {trace: list(entries) for trace, entries in found.items()} == wanted
+    newest = memory.collect(dict.fromkeys(wanted, memory.newest))
+    for trace, entries in newest.items():
+        assert list(entries) == wanted[trace][-len(entries) :]
+        assert 0 < len(entries) < len(wanted[trace])
 
 
 def test_the_oldest_goes_first_and_the_bound_holds():
@@ -29,13 +35,21 @@ def test_the_oldest_goes_first_and_the_bound_holds():
     for n in range(30_000):
         memory.add(2, n, n.to_bytes(16, "little"), os.urandom(1000))
         assert memory.state()["bytes"] <= 8 * BLOCK_BYTES + 300 * 1100
-    assert memory.collect({bytes(16)}) == {bytes(16): []}
+    assert not memory.collect({bytes(16): 0})[bytes(16)]
     assert gone == [1]
     assert not memory.holds(1)
     assert memory.holds(2)
     newest = (29_999).to_bytes(16, "little")
-    assert len(memory.collect({newest})[newest]) == 1
+    assert len(memory.collect({newest: 0})[newest]) == 1
     assert 5000 < memory.state()["traces"] < 9000
+
+
+def test_of_a_vast_trace_the_newest_leaves(monkeypatch):
+    monkeypatch.setattr(memories, "MOST_OF_A_TRACE", 50_000)
+    memory = Memory(64 << 20, lambda _: None)
+    for n in range(3000):
+        memory.add(1, n, bytes(16), bytes(1000))
+    assert [entry.position for entry in memory.collect({bytes(16): 0})[bytes(16)]] == list(range(2950, 3000))
 
 
 def test_a_block_compresses():

@@ -9,7 +9,6 @@ import pytest
 from aftertrace import _native
 from aftertrace.agent.spans import Spans
 from aftertrace.agent.watch import Watch
-from aftertrace.model import Resource
 from aftertrace.wire.recording import Clocks
 
 # Runs a few lines under the recorder; prints the slices of its ring.
@@ -97,10 +96,10 @@ def test_records_that_stand_in_no_slice_of_their_trace_are_strays_and_make_the_s
     (trigger,) = triggers
     mine = [stray for stray in strays if stray.trace == trigger.trace]
     assert [stray.position for stray in mine] == sorted(stray.position for stray in mine)
-    spans = Spans(trigger.trace.hex(), Resource({}), Clocks())
-    for stray in mine:
-        spans.take(stray.position, stray.records)
-    (span,) = spans.spans()
+    spans = Spans(trigger.trace.hex())
+    spans.take([stray.records for stray in mine], Clocks())
+    ((span,), _) = spans.ready()
+    assert spans.ready(whole=True) == ([], [])
     assert (span.name, span.attributes, span.status_message) == ("first", {"k": 1}, "bad")
     assert [event.name for event in span.events] == ["e"]
     assert [link.span_id for link in span.links] == [f"{8:016x}"]
@@ -118,7 +117,6 @@ def test_any_change_of_a_byte_is_survived():
                 changed = records[:at] + bytes([value]) + records[at + 1 :]
                 watching = Watch()
                 _, strays = watching.take(position, trace, changed, _native.scan(changed))
-                spans = Spans("ab" * 16, Resource({}), Clocks())
-                for piece in (changed, *(stray.records for stray in strays)):
-                    spans.take(position, piece)
-                list(spans.spans())
+                spans = Spans("ab" * 16)
+                spans.take([changed, *(stray.records for stray in strays)], Clocks())
+                spans.ready(whole=True)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from aftertrace.agent.memory import Entry, Memory
-from aftertrace.agent.pack import Job, Part
+from aftertrace.agent.part import Job, Part
 from aftertrace.agent.process import Process
+from aftertrace.agent.spans import Spans
 from aftertrace.agent.tell import Counts
 from aftertrace.agent.watch import Trigger
 
@@ -23,7 +24,7 @@ _BATCH = 64  # traces taken out of memory at once
 
 @dataclass(slots=True)
 class Kept:
-    """One trace. ``marks``: process -> position up to which its slices have gone."""
+    """One trace. ``marks``: process -> position up to which its slices have gone; ``block``: of memory, likewise."""
 
     trace: bytes
     since: float  # of the first thing that has not gone, monotonic
@@ -32,7 +33,8 @@ class Kept:
     seen: set[tuple[int, str, str]] = field(default_factory=set)  # process, trigger, span
     names: list[str] = field(default_factory=list)
     marks: dict[int, int] = field(default_factory=dict)
-    sent: set[str] = field(default_factory=set)
+    told: dict[int, Spans] = field(default_factory=dict)  # process -> what is known of its spans
+    block: int = 0
     numbers: dict[int, int] = field(default_factory=dict)
 
     def due(self) -> float:
@@ -94,28 +96,32 @@ class Keeper:
         if not ready:
             self._forget(now)
             return []
-        found = self._memory.collect({kept.trace for kept in ready})
+        found = self._memory.collect({kept.trace: kept.block for kept in ready})
         for kept in ready:
             del self._waiting[kept.trace]
             self._kept[kept.trace] = self._kept.pop(kept.trace)
+            kept.block = self._memory.newest
         jobs = [self._job(kept, found[kept.trace], now, everything=everything) for kept in ready]
-        return [job for job in jobs if job is not None]
+        return [job for job in jobs if job.parts or job.triggers]
 
-    def _job(self, kept: Kept, entries: list[Entry], now: float, *, everything: bool) -> Job | None:
-        by_process: dict[int, list[Entry]] = {}
+    def _job(self, kept: Kept, entries: Iterable[Entry], now: float, *, everything: bool) -> Job:
+        fresh: dict[int, list[Entry]] = {number: [] for number in kept.told}
         for entry in entries:
-            by_process.setdefault(entry.process, []).append(entry)
+            if entry.position > kept.marks.get(entry.process, -1):
+                fresh.setdefault(entry.process, []).append(entry)
         parts = []
-        for number, held in by_process.items():
+        for number, new in fresh.items():
             process = self._processes.get(number)
-            if process is not None:
-                parts.append(Part(process, held, kept.marks.get(number, -1), process.gone or everything))
-                kept.marks[number] = held[-1].position
+            if process is None:
+                continue
+            told = kept.told.setdefault(number, Spans(kept.trace.hex()))
+            if new or process.gone or everything:
+                parts.append(Part(process, new, told, process.gone or everything))
+            if new:
+                kept.marks[number] = new[-1].position
         triggers, kept.new = kept.new, []
-        if not parts and not triggers:
-            return None
         deadline = now if everything else now + SOURCES_S
-        return Job(kept.trace.hex(), triggers, list(kept.names), parts, kept.sent, kept.numbers, deadline)
+        return Job(kept.trace.hex(), triggers, list(kept.names), parts, kept.numbers, deadline)
 
     def _forget(self, now: float) -> None:
         for trace in list(self._kept):

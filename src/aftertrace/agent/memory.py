@@ -9,12 +9,13 @@ from __future__ import annotations
 import struct
 import time
 from collections import deque
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from aftertrace.wire import zstd
 
 BLOCK_BYTES = 1 << 20
+MOST_OF_A_TRACE = 64 << 20  # bytes of its slices that leave memory at once
 _HEAD = struct.Struct("<IQ16s?I")  # process, position, trace, is a fragment, length
 _INDEX_BYTES = 250  # what a trace costs in the index, per block: key, list, two references
 
@@ -42,6 +43,8 @@ class _Block:
         return len(self.data) + len(self.packed) + _INDEX_BYTES * len(self.traces)
 
     def entries(self, wanted: Collection[bytes]) -> Iterator[tuple[bytes, Entry]]:
+        if not wanted:
+            return
         data = zstd.decompress(self.packed, 1 << 30) if self.packed else bytes(self.data)
         at = 0
         while at < len(data):
@@ -77,14 +80,26 @@ class Memory:
         if len(block.data) >= BLOCK_BYTES:
             self._seal()
 
-    def collect(self, traces: Collection[bytes]) -> dict[bytes, list[Entry]]:
-        """All that is held of some traces, oldest first."""
-        found: dict[bytes, list[Entry]] = {trace: [] for trace in traces}
-        numbers = {number for trace in traces for number in self._index.get(trace, ())}
+    @property
+    def newest(self) -> int:
+        """The number of the block that is being filled."""
+        return self._open.number
+
+    def collect(self, traces: Mapping[bytes, int]) -> dict[bytes, deque[Entry]]:
+        """What is held of some traces in the blocks from a number on, oldest first; of a vast one the newest."""
+        found: dict[bytes, deque[Entry]] = {trace: deque() for trace in traces}
+        sizes = dict.fromkeys(traces, 0)
+        wanted: dict[int, list[bytes]] = {}
+        for trace, first in traces.items():
+            for number in self._index.get(trace, ()):
+                if number >= first:
+                    wanted.setdefault(number, []).append(trace)
         for block in (*self._blocks, self._open):
-            if block.number in numbers:
-                for trace, entry in block.entries(found):
-                    found[trace].append(entry)
+            for trace, entry in block.entries(wanted.get(block.number, ())):
+                found[trace].append(entry)
+                sizes[trace] += len(entry.records)
+                while sizes[trace] > MOST_OF_A_TRACE:
+                    sizes[trace] -= len(found[trace].popleft().records)
         return found
 
     def holds(self, process: int) -> bool:

@@ -7,22 +7,19 @@ import hashlib
 import socket
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
 from aftertrace.agent import redact, walk
-from aftertrace.agent.memory import Entry
 from aftertrace.agent.outbox import Request
+from aftertrace.agent.part import Job, Part
 from aftertrace.agent.process import Process
 from aftertrace.agent.sources import Sources
-from aftertrace.agent.spans import Spans
 from aftertrace.agent.tell import Counts
 from aftertrace.agent.watch import Trigger
 from aftertrace.model import Attributes, LogRecord, Resource, Span, SpanEvent, SpanLink, StatusCode
 from aftertrace.wire import otlp, recording, zstd
 from aftertrace.wire.attributes import map_from_json
-from aftertrace.wire.definitions import Definitions
-from aftertrace.wire.kinds import Kind
 from aftertrace.wire.recording import Clocks, Meta, Recording, Slice
 
 _PIECE = 1 << 20  # bytes of a recording in one log record
@@ -30,51 +27,6 @@ _RECORDING = 16 << 20  # bytes of slices in one recording
 _BATCH = 4 << 20  # bytes in one request, about
 _MOST_LATE = 64
 SCOPE = "aftertrace"
-
-
-@dataclass(slots=True)
-class Part:
-    """What one process remembers of one trace. Of ``entries``, in the ring's order, those behind ``mark`` are new."""
-
-    process: Process
-    entries: list[Entry]
-    mark: int
-    whole: bool  # also spans that have not ended: the process is gone, or the agent is going
-    slices: list[Slice] = field(default_factory=list)  # coalesced, redacted
-    definitions: Definitions = field(default_factory=Definitions)
-    clocks: Clocks = field(default_factory=Clocks)
-
-    def paths(self) -> Iterable[str]:
-        return [path for path in self.definitions.files.values() if not path.startswith("<")]
-
-    def lacks(self) -> list[str]:
-        """The sources that were not handed over."""
-        return [path for path in self.paths() if path not in self.process.sources]
-
-
-@dataclass(slots=True)
-class Job:
-    """One trace, ready to go."""
-
-    trace: str  # hex
-    triggers: list[tuple[Process, Trigger]]  # that are new
-    names: list[str]  # of all triggers so far
-    parts: list[Part]
-    sent: set[str]  # spans that have gone already; what goes now is added
-    numbers: dict[int, int]  # process -> parts of its recording so far; likewise
-    deadline: float  # monotonic: until then it waits for sources
-    prepared: bool = False
-
-    def prepare(self) -> None:
-        """What does not change any more: slices, their definitions, their clocks."""
-        if not self.prepared:
-            for part in self.parts:
-                _prepare(part)
-            self.prepared = True
-
-    def lacks(self) -> bool:
-        """Whether a living process has still to hand over a source that is needed."""
-        return any(part.process.connected and part.lacks() for part in self.parts)
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,49 +37,24 @@ class Late:
     part: Part
 
 
-def _prepare(part: Part) -> None:
-    codes: set[int] = set()
-    fresh = [entry for entry in part.entries if not entry.fragment and entry.position > part.mark]
-    part.slices = [Slice(one.position, _clean(one.records, codes)) for one in coalesce(fresh)]
-    known = part.process.definitions()
-    part.definitions.codes = {number: known.codes[number] for number in sorted(codes) if number in known.codes}
-    files = {code.file_id for code in part.definitions.codes.values()}
-    part.definitions.files = {number: known.files[number] for number in sorted(files) if number in known.files}
-    part.clocks = Clocks(part.process.samples_for([walk.ticks_of(entry.records) for entry in part.entries]))
+@dataclass(slots=True)
+class Packed:
+    """What goes of some traces."""
 
+    logs: list[LogRecord] = field(default_factory=list)  # sources before the recordings that name them
+    spans: list[Span] = field(default_factory=list)
+    kept: list[LogRecord] = field(default_factory=list)
 
-def coalesce(entries: Iterable[Entry]) -> Iterator[Slice]:
-    """Slices as the ring has them, wherever polls cut them: what continues the slice before it is put back."""
-    position, pieces, end = 0, list[bytes](), -1
-    for entry in entries:
-        if walk.is_continued(entry.records) and entry.position == end:
-            rest = walk.without_segment(entry.records)
-            pieces.append(rest)
-            end += len(rest)
-            continue
-        if pieces:
-            yield Slice(position, b"".join(pieces))
-        position, pieces = entry.position, [entry.records]
-        end = walk.position_of(position, entry.records, len(entry.records))
-    if pieces:
-        yield Slice(position, b"".join(pieces))
+    def add(self, other: Packed) -> None:
+        self.logs += other.logs
+        self.spans += other.spans
+        self.kept += other.kept
 
-
-def _clean(records: bytes, codes: set[int]) -> bytes:
-    """The slice without secrets; adds the codes that it names. Only a record that may hold one is decoded."""
-    out: list[bytes] = []
-    done = 0
-    for kind, start, end, _, _ in walk.walk(records):
-        code = walk.code_of(kind, records, start)
-        if code:
-            codes.add(code)
-        elif kind == Kind.SEGMENT:
-            continue
-        if redact.suspicious(records, start, end):
-            out += (records[done:start], redact.record(records[start:end]))
-            done = end
-    out.append(records[done:])
-    return b"".join(out)
+    def requests(self) -> Iterator[Request]:
+        """In the order in which they should arrive: that it was kept is said when all of it is there."""
+        yield from _log_requests(self.logs)
+        yield from _span_requests(self.spans)
+        yield from _log_requests(self.kept)
 
 
 class Pack:
@@ -141,38 +68,34 @@ class Pack:
         self._dropped = 0
         self.late: deque[Late] = deque(maxlen=_MOST_LATE)  # recordings that went without some source
 
-    def requests(self, job: Job) -> Iterator[Request]:
-        """In the order in which they should arrive: sources, recordings and logs, spans, and last that it was kept."""
-        job.prepare()
-        spans: dict[tuple[int, str], Span] = {}
-        logs: list[LogRecord] = []
+    def pack(self, job: Job) -> Packed:
+        """A job that is prepared."""
+        packed = Packed()
         for part in job.parts:
             resource = self.resource(part.process)
-            found, said = _told(job.trace, part, resource)
-            spans |= {(part.process.number, span.span_id): span for span in found}
-            logs += self._source_records(part, resource)
-            logs += self._recording_records(job, part, resource)
-            logs += said
+            packed.logs += self._source_records(part, resource)
+            packed.logs += self._recording_records(job, part, resource)
+            packed.logs += [_clean_log(replace(log, resource=resource)) for log in part.logs]
+            packed.spans += _clean_spans(part, resource)
             if part.slices and part.lacks() and part.process.connected:
-                self.late.append(Late(job, replace(part, entries=[], slices=[])))
-        yield from _log_requests(logs)
-        fresh = [span for span in spans.values() if span.span_id not in job.sent]
-        job.sent.update(span.span_id for span in fresh)
-        self._counts.spans += len(fresh)
-        yield from _span_requests(fresh)
-        yield from _log_requests([self._kept(job, process, trigger, spans) for process, trigger in job.triggers])
+                self.late.append(Late(job, replace(part, slices=[], spans=[], logs=[])))
+        by_id = {span.span_id: span for span in packed.spans}
+        packed.kept += [self._kept(job, process, trigger, by_id) for process, trigger in job.triggers]
+        self._counts.spans += len(packed.spans)
+        return packed
 
-    def late_sources(self) -> Iterator[Request]:
+    def late_sources(self) -> Packed:
         """Sources that came after the recording that needs them: as a further part of it, without slices."""
+        packed = Packed()
         for _ in range(len(self.late)):
             one = self.late.popleft()
             if not one.part.lacks():
                 resource = self.resource(one.part.process)
-                logs = list(self._source_records(one.part, resource))
-                logs += self._one_recording(one.job, one.part, resource, [])
-                yield from _log_requests(logs)
+                packed.logs += self._source_records(one.part, resource)
+                packed.logs += self._one_recording(one.job, one.part, resource, [])
             elif one.part.process.connected:
                 self.late.append(one)
+        return packed
 
     def resource(self, process: Process) -> Resource:
         """What the process says of itself, and what identifies it."""
@@ -229,8 +152,8 @@ class Pack:
         time_ns = part.clocks.realtime(walk.ticks_of(slices[0].records)) if slices else time.time_ns()
         yield from _pieces(recording.write(found), job.trace, process, resource, time_ns)
 
-    def _kept(self, job: Job, process: Process, trigger: Trigger, spans: dict[tuple[int, str], Span]) -> LogRecord:
-        span = spans.get((process.number, trigger.span))
+    def _kept(self, job: Job, process: Process, trigger: Trigger, spans: dict[str, Span]) -> LogRecord:
+        span = spans.get(trigger.span)
         clocks = Clocks(process.samples_for([trigger.ticks]))
         attributes = {
             "aftertrace.keep.trigger": trigger.name,
@@ -242,15 +165,10 @@ class Pack:
         return replace(record, trace_id=job.trace, span_id=trigger.span)
 
 
-def _told(trace: str, part: Part, resource: Resource) -> tuple[list[Span], list[LogRecord]]:
-    """Spans that have ended (all, if no more can come of the others) and logs that are new, without secrets."""
-    found = Spans(trace, resource, part.clocks)
-    for entry in part.entries:
-        found.take(entry.position, entry.records)
-    spans = [_clean_span(span) for span in found.spans() if span.end_ns or part.whole]
-    if part.process.died:
-        spans = [span if span.end_ns else _died(span, part.process) for span in spans]
-    return spans, [_clean_log(log) for position, log in found.logs if position > part.mark]
+def _clean_spans(part: Part, resource: Resource) -> Iterator[Span]:
+    for told in part.spans:
+        span = _clean_span(replace(told, resource=resource))
+        yield span if span.end_ns or not part.process.died else _died(span, part.process)
 
 
 def _died(span: Span, process: Process) -> Span:

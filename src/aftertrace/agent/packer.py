@@ -8,7 +8,8 @@ import time
 from contextlib import suppress
 
 from aftertrace.agent.outbox import Outbox
-from aftertrace.agent.pack import Job, Pack
+from aftertrace.agent.pack import Pack
+from aftertrace.agent.part import Job
 from aftertrace.agent.tell import Teller
 
 _MOST_JOBS = 128
@@ -39,42 +40,39 @@ class Packer:
         """Packs what it has, for so many seconds at most."""
         self._jobs.put(None)
         self._thread.join(patience)
+        if self._thread.is_alive():
+            self._teller.once("end", "not all that was kept could be packed before the end")
 
     def _run(self) -> None:
-        while True:
-            with suppress(queue.Empty):
-                job = self._jobs.get(timeout=0.1 if self._waiting or self._pack.late else None)
-                if job is None:
-                    break
-                self._waiting.append(job)
-            self._waiting = [one for one in self._waiting if not self._try(one)]
-            self._late()
-        for one in self._waiting:
-            self._ship(one)
+        while self._fetch():
+            self._turn()
+        for job in self._waiting:
+            job.deadline = 0.0
+        self._turn()
 
-    def _try(self, job: Job) -> bool:
-        """Whether it is done with."""
-        try:
-            job.prepare()
-            if job.lacks() and time.monotonic() < job.deadline:
-                return False
-        except Exception as error:  # one trace must not cost all others
-            self._failed(job, error)
-            return True
-        self._ship(job)
+    def _fetch(self) -> bool:
+        """Waits for jobs and takes all that there are. False: no more will come."""
+        wait = 0.1 if self._waiting or self._pack.late else None
+        with suppress(queue.Empty):
+            while (job := self._jobs.get(wait != 0.0, wait)) is not None:
+                self._waiting.append(job)
+                wait = 0.0
+            return False
         return True
 
-    def _ship(self, job: Job) -> None:
-        try:
-            for request in self._pack.requests(job):
-                self._outbox.put(request)
-        except Exception as error:  # as above
-            self._failed(job, error)
-
-    def _late(self) -> None:
-        for request in self._pack.late_sources():
+    def _turn(self) -> None:
+        """What is ready goes in common requests."""
+        packed = self._pack.late_sources()
+        waiting, self._waiting = self._waiting, []
+        for job in waiting:
+            try:
+                job.prepare()
+                if job.lacks() and time.monotonic() < job.deadline:
+                    self._waiting.append(job)
+                else:
+                    packed.add(self._pack.pack(job))
+            except Exception as error:  # one trace must not cost all others
+                said = f"{type(error).__name__}: {error}"
+                self._teller.once("pack", f"a kept trace ({job.trace}) could not be packed: {said}")
+        for request in packed.requests():
             self._outbox.put(request)
-
-    def _failed(self, job: Job, error: Exception) -> None:
-        said = f"{type(error).__name__}: {error}"
-        self._teller.once("pack", f"a kept trace ({job.trace}) could not be packed: {said}")

@@ -15,6 +15,7 @@ from aftertrace.wire.recording import Clocks
 
 _KINDS = {int(kind): kind for kind in SpanKind}
 _STATUSES = {int(status): status for status in StatusCode}
+_NOBODY = Resource({})
 _WANTED = {*range(Kind.SPAN_START, Kind.SPAN_END + 1), Kind.LOG}
 
 
@@ -32,30 +33,39 @@ class Draft:
 
 
 class Spans:
-    """Of one trace in one process. ``logs`` come with the position of their slice, so that each is sent once."""
+    """Of one trace in one process, as its records come. What ready() gave is forgotten."""
 
-    def __init__(self, trace_id: str, resource: Resource, clocks: Clocks) -> None:
+    def __init__(self, trace_id: str) -> None:
         self._trace = trace_id
-        self._resource = resource
-        self._clocks = clocks
+        self._clocks = Clocks()
         self._drafts: dict[str, Draft] = {}
+        self._logs: list[LogRecord] = []
         self._segment = wire.Segment(0, 0, 0, 0)
-        self.logs: list[tuple[int, LogRecord]] = []
 
-    def take(self, position: int, records: bytes) -> None:
-        """One slice or fragment; they come in the ring's order."""
-        for record in _decoded(records):
-            if isinstance(record, wire.Segment):
-                self._segment = record
-            elif isinstance(record, wire.SpanStart):
-                self._start(record)
-            elif isinstance(record, wire.Log):
-                self.logs.append((position, self._log(record)))
-            elif draft := self._drafts.get(getattr(record, "span_id", "")):
-                self._change(draft, record)
+    def take(self, slices: Iterable[bytes], clocks: Clocks) -> None:
+        """Slices and fragments, in the ring's order; ``clocks`` know their time."""
+        self._clocks = clocks
+        for records in slices:
+            for record in _decoded(records):
+                self._take(record)
 
-    def spans(self) -> Iterable[Span]:
-        return [draft.whole() for draft in self._drafts.values()]
+    def _take(self, record: wire.Record) -> None:
+        if isinstance(record, wire.Segment):
+            self._segment = record
+        elif isinstance(record, wire.SpanStart):
+            self._start(record)
+        elif isinstance(record, wire.Log):
+            self._logs.append(self._log(record))
+        elif draft := self._drafts.get(getattr(record, "span_id", "")):
+            self._change(draft, record)
+
+    def ready(self, *, whole: bool = False) -> tuple[list[Span], list[LogRecord]]:
+        """Spans that have ended (``whole``: all) and logs, each once."""
+        spans = [draft.whole() for draft in self._drafts.values() if whole or draft.span.end_ns]
+        for span in spans:
+            del self._drafts[span.span_id]
+        logs, self._logs = self._logs, []
+        return spans, logs
 
     def _time(self, given: int, ticks: int) -> int:
         return given or self._clocks.realtime(ticks)
@@ -71,7 +81,7 @@ class Spans:
             kind=_KINDS.get(record.span_kind, SpanKind.INTERNAL),
             start_ns=self._time(record.start_ns, record.ticks),
             end_ns=0,
-            resource=self._resource,
+            resource=_NOBODY,
             scope=record.scope,
             flags=record.trace_flags
             | (0x300 if record.remote else 0x100),  # OTLP: whether the parent is remote is known
@@ -110,7 +120,7 @@ class Spans:
             time_ns=self._clocks.realtime(record.ticks),
             severity=record.severity,
             body=plain.message(record.message, record.arguments),
-            resource=self._resource,
+            resource=_NOBODY,
             trace_id=self._trace,
             span_id=self._segment.span_id if self._segment.trace_id == self._trace else "",
             attributes=attributes,

@@ -87,7 +87,7 @@ class Watch:
                     triggers.append(Trigger(of, name, span.hex(), stamps.before(end)))
                     self._ended = None
             except IndexError:
-                continue
+                self._ended = None
         return triggers, strays
 
     def died(self, sentence: str) -> Iterator[Trigger]:
