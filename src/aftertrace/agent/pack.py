@@ -50,6 +50,9 @@ class Packed:
         self.spans += other.spans
         self.kept += other.kept
 
+    def __len__(self) -> int:
+        return len(self.logs) + len(self.spans) + len(self.kept)
+
     def requests(self) -> Iterator[Request]:
         """In the order in which they should arrive: that it was kept is said when all of it is there."""
         yield from _log_requests(self.logs)

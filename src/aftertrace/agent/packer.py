@@ -8,11 +8,13 @@ import time
 from contextlib import suppress
 
 from aftertrace.agent.outbox import Outbox
-from aftertrace.agent.pack import Pack
+from aftertrace.agent.pack import Pack, Packed
 from aftertrace.agent.part import Job
 from aftertrace.agent.tell import Teller
 
 _MOST_JOBS = 128
+_MOST_PACKED = 2000  # records and spans
+_BUSY = 6  # requests that wait in the outbox
 
 
 class Packer:
@@ -24,6 +26,7 @@ class Packer:
         self._teller = teller
         self._jobs: queue.SimpleQueue[Job | None] = queue.SimpleQueue()
         self._waiting: list[Job] = []
+        self._packed = Packed()  # not yet in the outbox
         self._thread = threading.Thread(target=self._run, name="aftertrace-pack", daemon=True)
 
     def start(self) -> None:
@@ -48,11 +51,11 @@ class Packer:
             self._turn()
         for job in self._waiting:
             job.deadline = 0.0
-        self._turn()
+        self._turn(ended=True)
 
     def _fetch(self) -> bool:
         """Waits for jobs and takes all that there are. False: no more will come."""
-        wait = 0.1 if self._waiting or self._pack.late else None
+        wait = 0.1 if self._waiting or self._packed or self._pack.late else None
         with suppress(queue.Empty):
             while (job := self._jobs.get(wait != 0.0, wait)) is not None:
                 self._waiting.append(job)
@@ -60,9 +63,9 @@ class Packer:
             return False
         return True
 
-    def _turn(self) -> None:
-        """What is ready goes in common requests."""
-        packed = self._pack.late_sources()
+    def _turn(self, *, ended: bool = False) -> None:
+        """What is ready goes in common requests; while the server is behind, in fewer and larger ones."""
+        self._packed.add(self._pack.late_sources())
         waiting, self._waiting = self._waiting, []
         for job in waiting:
             try:
@@ -70,9 +73,11 @@ class Packer:
                 if job.lacks() and time.monotonic() < job.deadline:
                     self._waiting.append(job)
                 else:
-                    packed.add(self._pack.pack(job))
+                    self._packed.add(self._pack.pack(job))
             except Exception as error:  # one trace must not cost all others
                 said = f"{type(error).__name__}: {error}"
                 self._teller.once("pack", f"a kept trace ({job.trace}) could not be packed: {said}")
-        for request in packed.requests():
-            self._outbox.put(request)
+        if ended or len(self._packed) >= _MOST_PACKED or self._outbox.in_memory() < _BUSY:
+            packed, self._packed = self._packed, Packed()
+            for request in packed.requests():
+                self._outbox.put(request)
