@@ -287,7 +287,10 @@ def test_a_process_killed_in_the_middle_has_its_last_steps(tmp_path: Path) -> No
     last = max(step.index for step in execution.steps if execution.processes[step.process].service == "inventory")
     assert last < raised.index
     cursor = Cursor(execution)
+    cursor.run_to("inventory.py:9")
+    assert not cursor.is_last_of_process()
     cursor.run_to("inventory.py:10")
+    assert cursor.is_last_of_process()
     assert cursor.next().step.index >= cursor.index
 
 

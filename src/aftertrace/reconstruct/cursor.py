@@ -13,7 +13,7 @@ from typing import Literal
 from aftertrace.errors import NotFound
 from aftertrace.reconstruct import breakpoints, raises
 from aftertrace.reconstruct.breakpoints import Breakpoint
-from aftertrace.reconstruct.execution import Binding, Execution, Frame, Gap, Step
+from aftertrace.reconstruct.execution import Binding, Execution, Frame, Gap, Step, StepKind
 from aftertrace.reconstruct.expression import Result, evaluate
 from aftertrace.reconstruct.flow import Border, Flow
 
@@ -67,6 +67,7 @@ class Cursor:
         self.selected = 0
         self.breakpoints: list[Breakpoint] = []
         self._made = 0
+        self._ends: dict[int, Step] = {}  # the last step of each process
         self._stack: tuple[int, list[StackEntry]] | None = None  # as of a step
         self._gap_steps = sorted((gap.after_step, i) for i, gap in enumerate(execution.gaps))
 
@@ -176,6 +177,13 @@ class Cursor:
             return self._go(end, said, said)
         hit, point = (min if forward else max)(hits, key=lambda pair: pair[0])
         return self._go(hit, "step", "breakpoint", point)
+
+    def is_last_of_process(self) -> bool:
+        """Whether a process's recording ends at this step in the middle of a call: it died there, or hangs."""
+        if not self._ends:
+            self._ends = {step.process: step for step in self.execution.steps if step.activation}
+        last = self._ends.get(self.step.process)
+        return last is not None and last.index == self.index and last.kind not in {StepKind.RETURN, StepKind.UNWIND}
 
     # -- stopping places
 

@@ -41,6 +41,7 @@ def stop(cursor: Cursor, at: Stop, around: int = 4) -> dict[str, Any]:
         "value": value(step.value),
         "exception": value(cursor.origins.value(step)),
         "text": step.text,
+        "last_of_process": cursor.is_last_of_process(),
         "time_ns": step.time_ns,
         "since_start_ns": step.time_ns - cursor.execution.steps[0].time_ns,
         "service": process.service,

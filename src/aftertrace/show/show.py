@@ -90,7 +90,7 @@ def _span(row: Row, console: Console, room: int, service: str) -> Iterator[str]:
     detail = clip(row["detail"], left) if left > 12 and row["detail"] not in row["name"] else ""
     yield (
         f"{arrow}{console.name(who)}{console.bold(head)}{console.bad(said) if failed else said}"
-        f"{'  ' + console.dim(detail) if detail else ''}  "
+        f"{'  ' if head and detail else ''}{console.dim(detail)}  "
         f"{console.dim(took) if row['duration_ns'] is not None else console.doubt(took)}"
     )
     for one in row["exceptions"] or ([{"type": "", "message": row["message"]}] if failed and row["message"] else []):

@@ -137,6 +137,8 @@ def _happens(answer: Answer, console: Console) -> Iterator[str]:
         yield "  " + clip(f"{answer['says']} {answer['value']['text']}", width - 2)
     elif answer["says"] and answer["kind"] != "start":
         yield f"  {answer['says']}"
+    if answer["last_of_process"]:
+        yield "  " + console.doubt(f"nothing later was recorded of process {answer['pid']}")
 
 
 def _changes(answer: Answer, console: Console) -> Iterator[str]:
