@@ -98,7 +98,8 @@ def main() -> None:
     parser.add_argument("--serve", nargs=2, metavar=("SOCKET", "PROGRAM"), help=argparse.SUPPRESS)
     words = parser.parse_args()
     if words.serve:
-        serve(*words.serve, words.rate, words.seconds, words.calls)
+        socket, program = words.serve
+        serve(socket, program, words.rate, words.seconds, words.calls)
     else:
         print(json.dumps(measure(words.rate, words.seconds, words.calls)))
 
