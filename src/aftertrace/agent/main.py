@@ -58,7 +58,7 @@ class Agent:
         self._shipper = Shipper(where, settings.token, self._outbox, self._counts, teller)
         self._sources = Sources()
         self._packer = Packer(Pack(self._sources, self._counts), self._outbox, teller)
-        self._tails = Tails(settings.agent_memory, self._counts, self._release)
+        self._tails = Tails(settings.agent_memory, self._counts, teller, self._release)
         self._connections: dict[Connection, Process | None] = {}
         self._selector = selectors.DefaultSelector()
         self._selector.register(self._listener.socket, selectors.EVENT_READ, self._accept)

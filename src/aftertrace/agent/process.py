@@ -45,6 +45,7 @@ class Process:
         self.gone = False  # it has ended, and its ring is read to the end
         self.died = False  # gone without having ended in order
         self.level: Level = ring.level  # as the ring says it, at the last look
+        self.spoilt = False  # its ring made us stumble
         self.read_bytes = 0
         self.lost_bytes = 0
         self.watch = Watch()

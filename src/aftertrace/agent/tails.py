@@ -8,14 +8,14 @@ from aftertrace import _native
 from aftertrace.agent.keep import Keeper
 from aftertrace.agent.memory import Memory
 from aftertrace.agent.process import Polled, Process
-from aftertrace.agent.tell import Counts
+from aftertrace.agent.tell import Counts, Teller
 from aftertrace.wire.handover import Ring
 
 
 class Tails:
     """``alive``: the processes whose rings are read; ``processes``: also those that ended and are still remembered."""
 
-    def __init__(self, memory_limit: int, counts: Counts, released: Callable[[Process], None]) -> None:
+    def __init__(self, memory_limit: int, counts: Counts, teller: Teller, released: Callable[[Process], None]) -> None:
         """``released`` is called before a process's descriptors are closed."""
         self.processes: dict[int, Process] = {}
         self.alive: dict[str, Process] = {}  # by uid
@@ -23,6 +23,7 @@ class Tails:
         self.keeper = Keeper(self.memory, self.processes, counts)
         self._counts = counts
         self._released = released
+        self._teller = teller
         self._numbers = 0
 
     def offer(self, ring: Ring, descriptor: int, pid: int) -> Process:
@@ -85,10 +86,15 @@ class Tails:
             del self.processes[number]
 
     def _read(self, process: Process, *, everything: bool = False) -> int:
+        """What is new in one ring; returns bytes. Whatever a ring holds, the others are read on."""
         before = process.read_bytes
-        for slices in process.poll(everything=everything):
-            for one in slices:
-                self._take(process, one)
+        try:
+            for slices in () if process.spoilt else process.poll(everything=everything):
+                for one in slices:
+                    self._take(process, one)
+        except Exception as error:
+            process.spoilt = True
+            self._teller.once("ring", f"the ring of {process.ring.service} is not read any more: {error!r}")
         return process.read_bytes - before
 
     def _take(self, process: Process, one: Polled) -> None:
