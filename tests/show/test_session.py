@@ -55,9 +55,8 @@ except AttributeError as error:
     failure = error
 """
 WORDS = [
-    "", "0", "1", "3", "-1", "99999999999999999999", "total", "found", "order.lines[0]", "program.py:10", "start", "end",
-    "raise", "cause", "leaf if i == 2", "total if",
-    "x.y.z", "len(order) > 1", "(", "\x00", "\x1b[2J", "é" * 9,
+    "", "0", "1", "3", "-1", "99999999999999999999", "total", "found", "order.lines[0]", "program.py:10", "start",
+    "end", "raise", "cause", "leaf if i == 2", "total if", "x.y.z", "len(order) > 1", "(", "\x00", "\x1b[2J", "é" * 9,
 ]  # fmt: skip
 LINES = st.one_of(
     st.text(max_size=40), st.builds("{} {}".format, st.sampled_from(sorted(BY_NAME)), st.sampled_from(WORDS))
