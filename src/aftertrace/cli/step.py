@@ -16,6 +16,7 @@ from aftertrace.reconstruct.text import duration
 from aftertrace.show import step
 from aftertrace.show.console import console
 from aftertrace.show.session import Session
+from aftertrace.show.words import place, tidy
 
 _PROMPT = "(step) "
 
@@ -49,6 +50,8 @@ def _cause(trace_id: str) -> str:
     cause = client.ask("why", reference=trace_id).get("cause") or {}
     if not cause.get("address"):
         raise NotFound("no-cause", "`why` found no cause in what was recorded.", "Begin at the raise: --at raise")
+    where = place(str(cause.get("path", "")), int(cause.get("line") or 0))
+    click.echo(f"cause: {tidy(str(cause.get('service', '')))}  {where}  {tidy(str(cause.get('source', '')))}", err=True)
     return str(cause["address"])
 
 

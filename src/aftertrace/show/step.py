@@ -86,15 +86,19 @@ def _source(source: Answer, console: Console, changed: set[str], selected: int =
 
 def _beside(code: str, wrote: list[Answer], console: Console, changed: set[str], column: int) -> str:
     """A line's code with what it wrote: from the column on, or nearer to the code where room is short."""
-    values = [f"{tidy(one['name'])} = {tidy(one['text'])}" for one in wrote]
-    need = sum(len(text) + 2 for text in values)
+    new, old = ([_said(one) for one in wrote if (one["name"] in changed) is wanted] for wanted in (True, False))
+    need = sum(len(text) + 2 for text in [*new, *old])
     start = max(len(code) + 2, min(column, console.width - _MARGIN - need))
-    shown = _fitted(values, console.width - _MARGIN - start)
-    if not shown:
+    room = console.width - _MARGIN - start
+    new = _fitted(new, room)
+    old = _fitted(old, room - sum(len(text) + 2 for text in new))
+    if not new and not old:
         return code
-    new = [one["name"] in changed for one in wrote]
-    painted = [console.good(text) if one else console.dim(text) for text, one in zip(shown, new, strict=False)]
-    return f"{code.ljust(start)}{'  '.join(painted)}"
+    return code.ljust(start) + "  ".join([*map(console.good, new), *map(console.dim, old)])
+
+
+def _said(one: Answer) -> str:
+    return f"{tidy(one['name'])} = {tidy(one['text'])}"
 
 
 def _mark(line: Answer, console: Console, *, current: bool, up: bool) -> str:
