@@ -1,0 +1,189 @@
+"""OpenTelemetry's current context and the recorder's current span, kept the same in both directions (D3, D9).
+
+`RuntimeContext` stands around the program's own runtime context, so tokens and values made before us stay good. It
+needs no entry point to be chosen: otel_hooks puts it in place once the program has imported the API. (The API's
+environment variables would reach child processes too, where a Python without us fails on them.)
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import sys
+from collections.abc import Mapping
+from types import ModuleType
+from typing import Any, NamedTuple
+
+from opentelemetry.context.context import Context, _RuntimeContext
+from opentelemetry.context.contextvars_context import ContextVarsRuntimeContext
+
+from aftertrace._native import Span, attach, current, detach
+from aftertrace.record import propagation
+from aftertrace.record.boundaries.state import ledger
+
+NAME = "opentelemetry.context"
+MIRROR = "_aftertrace"  # in the __dict__ of an SDK's span: who holds its twin here
+
+
+class Api:
+    """What is known of the API in this process; `otel` fills it in."""
+
+    span_key: str | None = None  # where a Context keeps its span; None: opentelemetry.trace is not loaded
+    foreign = False  # the program brought a provider of its own: our spans stay out of its contexts
+
+
+api = Api()
+
+
+class Mirrored:
+    """Holds the native twin of an SDK's span for as long as that span lives."""
+
+    __slots__ = ("__weakref__", "span")
+
+    def __init__(self, span: Span) -> None:
+        self.span = span
+
+
+class _Token(NamedTuple):
+    inner: Any
+    followed: tuple[Any, Any] | None  # tokens of the native span and of propagation.remote
+
+
+class RuntimeContext(_RuntimeContext):
+    """The API's runtime context, with the recorder's span as the current span."""
+
+    def __init__(self, inner: _RuntimeContext | None = None) -> None:
+        self._inner = ContextVarsRuntimeContext() if inner is None else inner
+
+    def attach(self, context: Context) -> Any:
+        token = self._inner.attach(context)
+        try:
+            followed = _follow(context)
+        except Exception as error:
+            ledger.failed(NAME, error)
+            followed = None
+        return _Token(token, followed)
+
+    def detach(self, token: Any) -> None:
+        if type(token) is not _Token:  # attached before we came
+            self._inner.detach(token)
+            return
+        try:
+            self._inner.detach(token.inner)
+        finally:
+            if token.followed is not None:
+                _return(token.followed)
+
+    def get_current(self) -> Context:
+        context = self._inner.get_current()
+        key = api.span_key
+        if key is None or api.foreign:
+            return context
+        here, seen = current(), context.get(key)
+        if seen is here:
+            return context
+        if here is not None:
+            return Context({**context, key: here})
+        if type(seen) is not Span:  # none, or a remote one that was attached as such
+            return context
+        return Context({name: value for name, value in context.items() if name != key})
+
+
+def native(span: object) -> Span | None:
+    """The recorder's span behind a span of the API: itself, or the twin of an SDK's."""
+    if type(span) is Span:
+        return span
+    held = getattr(span, "__dict__", {}).get(MIRROR) if span is not None else None
+    return held.span if type(held) is Mirrored else None
+
+
+def ids_of(span: Any) -> propagation.Remote | None:
+    """The identity of a span that we have no twin of; None when it is none or not valid."""
+    context = None if span is None else span.get_span_context()
+    if context is None or not context.is_valid:
+        return None
+    flags = (
+        int(context.trace_flags)
+        if api.foreign
+        else propagation.sampler.flags(context.trace_id, int(context.trace_flags))
+    )
+    return context.trace_id, context.span_id, flags, context.trace_state.to_header()
+
+
+def _follow(context: Mapping[str, object]) -> tuple[Any, Any] | None:
+    """Makes current here what the context says. None: it is already."""
+    if api.span_key is None:
+        return None
+    seen, here = context.get(api.span_key), current()
+    span = native(seen)
+    if span is not None:
+        outside = propagation.remote.get() is not None
+        return (
+            None if span is here and not outside else (attach(span), propagation.remote.set(None) if outside else None)
+        )
+    ids = ids_of(seen)
+    if api.foreign and (ids is None or (here is not None and here.trace_id == ids[0])):
+        # Contexts of the program's own provider do not show our spans: that ours is missing there says nothing.
+        # A span that its sampler dropped has no twin; its flags are what goes out.
+        return None if ids is None else (None, propagation.remote.set(ids))
+    if here is None and ids == propagation.remote.get():
+        return None
+    return attach(None) if here is not None else None, propagation.remote.set(ids)
+
+
+def _return(followed: tuple[Any, Any]) -> None:
+    span, remote = followed
+    if remote is not None:
+        with contextlib.suppress(ValueError):  # a token of another context, as when a generator is closed elsewhere
+            propagation.remote.reset(remote)
+    if span is not None:
+        detach(span)
+
+
+# -- baggage
+
+
+class _Baggage:
+    """propagation.BaggageBridge."""
+
+    def enter(self, header: str) -> object:
+        from opentelemetry import context as contexts  # noqa: PLC0415  # only where baggage comes in
+        from opentelemetry.baggage.propagation import W3CBaggagePropagator  # noqa: PLC0415
+
+        return contexts.attach(W3CBaggagePropagator().extract({propagation.BAGGAGE: header}, contexts.get_current()))
+
+    def leave(self, token: object) -> None:
+        from opentelemetry import context as contexts  # noqa: PLC0415
+
+        contexts.detach(token)  # type: ignore[arg-type]  # our runtime's token
+
+    def header(self, received: str) -> str:
+        key = getattr(sys.modules.get("opentelemetry.baggage"), "_BAGGAGE_KEY", None)
+        if key is None:
+            return received
+        from opentelemetry import context as contexts  # noqa: PLC0415
+
+        here = contexts.get_current()
+        entries = here.get(key)
+        if entries is None or (received and entries == _parsed(received, key)):
+            return received
+        from opentelemetry.baggage.propagation import W3CBaggagePropagator  # noqa: PLC0415
+
+        carrier: dict[str, str] = {}
+        W3CBaggagePropagator().inject(carrier, here)
+        return carrier.get(propagation.BAGGAGE, "")
+
+
+@functools.lru_cache(maxsize=64)
+def _parsed(header: str, key: str) -> object:
+    from opentelemetry.baggage.propagation import W3CBaggagePropagator  # noqa: PLC0415
+
+    return W3CBaggagePropagator().extract({propagation.BAGGAGE: header}, Context()).get(key)
+
+
+def activate(module: ModuleType) -> None:
+    """``opentelemetry.context``: its runtime is ours from now on. Idempotent."""
+    inner = module._RUNTIME_CONTEXT  # noqa: SLF001  # the API has no setter
+    if not isinstance(inner, RuntimeContext):
+        module._RUNTIME_CONTEXT = RuntimeContext(inner)  # type: ignore[attr-defined]  # noqa: SLF001
+    propagation.bridges.baggage = _Baggage()

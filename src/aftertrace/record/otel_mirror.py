@@ -1,0 +1,155 @@
+"""Beside a program's own SDK: its provider stays global and exports as ever.
+
+Each of its spans gets a native twin with the same ids, so that the recording belongs to the trace that the program's
+own backend shows.
+"""
+
+from __future__ import annotations
+
+import functools
+import weakref
+from contextvars import ContextVar
+from typing import Any
+
+from aftertrace._native import Span, current
+from aftertrace.record import propagation
+from aftertrace.record.boundaries.state import ledger
+from aftertrace.record.otel_context import MIRROR, Mirrored, api, native
+
+NAME = "opentelemetry.trace"
+_RANDOM = ("opentelemetry.sdk.trace.id_generator", "RandomIdGenerator")
+
+# The last trace here that has spans of the SDK.
+_traced: ContextVar[int] = ContextVar("aftertrace.mirrored", default=0)
+
+
+class Mirror:
+    """An SDK's span processor (by its methods; nothing of the SDK is imported). Never raises."""
+
+    def __init__(self) -> None:
+        self._open: weakref.WeakValueDictionary[int, Mirrored] = weakref.WeakValueDictionary()
+
+    def on_start(self, span: Any, parent_context: Any = None) -> None:
+        try:
+            self._start(span, parent_context)
+        except Exception as error:
+            ledger.failed(NAME, error)
+
+    def on_end(self, span: Any) -> None:
+        try:
+            held = self._open.pop(span.get_span_context().span_id, None)
+            if held is not None:
+                _finish(held.span, span)
+        except Exception as error:
+            ledger.failed(NAME, error)
+
+    def _on_ending(self, span: Any) -> None:
+        """Nothing to do: on_end() has what the program set until then."""
+
+    def force_flush(self, timeout_millis: int = 30000) -> bool:  # noqa: ARG002  # the SDK's signature
+        return True
+
+    def shutdown(self) -> None:
+        """Nothing is held back."""
+
+    def _start(self, span: Any, parent_context: Any) -> None:
+        context = span.get_span_context()
+        own = (context.trace_id, context.span_id, int(context.trace_flags), context.trace_state.to_header())
+        links = [(link.context.trace_id, link.context.span_id, link.attributes) for link in span.links]
+        scope = getattr(span.instrumentation_scope, "name", "")
+        parent = _parent(span.parent, parent_context, context.trace_id)
+        attributes = dict(span.attributes or {})
+        twin = Span(span.name, span.kind.value + 1, parent, attributes, links, span.start_time, scope, own)
+        vars(span)[MIRROR] = self._open[context.span_id] = Mirrored(twin)
+        _traced.set(context.trace_id)
+
+
+def _parent(parent: Any, parent_context: Any, trace_id: int) -> Span | propagation.Remote | None:
+    """A boundary's span of the same trace stands between a root, or the first span of a request, and what called it."""
+    here = current()
+    if parent is None or parent.is_remote:
+        if here is not None and here.trace_id == trace_id:
+            return here
+        return None if parent is None else _remote(parent)
+    if here is not None and here.span_id == parent.span_id:
+        return here
+    seen = None if parent_context is None or api.span_key is None else native(parent_context.get(api.span_key))
+    return seen or _remote(parent)
+
+
+def _remote(parent: Any) -> propagation.Remote:
+    return parent.trace_id, parent.span_id, int(parent.trace_flags), parent.trace_state.to_header()
+
+
+def _finish(twin: Span, span: Any) -> None:
+    if span.name != twin.name:
+        twin.update_name(span.name)
+    twin.set_attributes(dict(span.attributes or {}))
+    for event in span.events:
+        twin.add_event(event.name, dict(event.attributes or {}), event.timestamp)
+    twin.set_status(span.status.status_code.value, span.status.description)
+    twin.end(span.end_time)
+
+
+# -- the program's provider
+
+
+def watch(module: Any, ours: type) -> None:
+    """Follows the global provider, the one that is set already or the first that will be."""
+    original = module._set_tracer_provider  # noqa: SLF001  # both ways of setting one go through it
+
+    @functools.wraps(original)
+    def setting(tracer_provider: Any, *args: Any, **kwargs: Any) -> None:
+        original(tracer_provider, *args, **kwargs)
+        _noticed(module, ours)
+
+    module._set_tracer_provider = setting  # noqa: SLF001
+    _noticed(module, ours)
+
+
+def _noticed(module: Any, ours: type) -> None:
+    try:
+        provider = module._TRACER_PROVIDER  # noqa: SLF001
+        if provider is None or isinstance(provider, ours) or api.foreign:
+            return
+        api.foreign = True
+        _follow(provider)
+    except Exception as error:
+        ledger.failed(NAME, error)
+
+
+def _follow(provider: Any) -> None:
+    kind = type(provider)
+    add = getattr(provider, "add_span_processor", None)
+    if add is None:
+        ledger.set(
+            NAME, "installed", f"spans of {kind.__module__}.{kind.__qualname__} are not seen: it takes no processors"
+        )
+        return
+    add(Mirror())
+    _share_trace_ids(provider)
+    ledger.set(NAME, "installed", f"beside {kind.__module__}.{kind.__qualname__}")
+
+
+def _share_trace_ids(provider: Any) -> None:
+    """A root that begins inside a boundary's span takes that span's trace id, random like its own would be: one request
+    is one trace on both sides. A generator of the program's own (ids that mean something) is left alone."""
+    generator = getattr(provider, "id_generator", None)
+    kind = type(generator)
+    if (kind.__module__, kind.__qualname__) != _RANDOM:
+        return
+    shared = type(kind.__name__, (kind,), {"generate_trace_id": _shared_trace_id(kind)})()
+    provider.id_generator = shared
+    for tracer in getattr(provider, "_tracers", {}).values():
+        tracer.id_generator = shared
+
+
+def _shared_trace_id(kind: Any) -> Any:
+    def generate_trace_id(self: Any) -> int:
+        here = current()
+        if here is not None and here.trace_id != _traced.get():
+            return here.trace_id
+        drawn: int = kind.generate_trace_id(self)
+        return drawn
+
+    return generate_trace_id
