@@ -6,7 +6,6 @@ https://www.w3.org/TR/trace-context-2/ and https://www.w3.org/TR/baggage/. A hea
 from __future__ import annotations
 
 import os
-import random
 import re
 from collections.abc import Mapping, MutableMapping, Sequence
 from contextvars import ContextVar
@@ -26,7 +25,7 @@ _PARENT = re.compile(r"([0-9a-f]{2})-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})
 _STATE_MEMBER = re.compile(
     r"([a-z0-9][a-z0-9_\-*/@]{0,255})=[\x20-\x2b\x2d-\x3c\x3e-\x7e]{0,255}[\x21-\x2b\x2d-\x3c\x3e-\x7e]"
 )
-_TOKEN = r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+"
+_TOKEN = r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+"  # noqa: S105  # of a grammar
 _OCTETS = r"[\x21\x23-\x2b\x2d-\x3a\x3c-\x5b\x5d-\x7e]*"
 _BAGGAGE_MEMBER = re.compile(rf"{_TOKEN}[ \t]*=[ \t]*{_OCTETS}(?:[ \t]*;[ \t]*{_TOKEN}(?:[ \t]*=[ \t]*{_OCTETS})?)*")
 
@@ -206,8 +205,7 @@ class Sampler:
         return received & ~SAMPLED | sampled
 
     def root(self) -> Remote:
-        sampled = self.share >= 1.0 or random.random() < self.share  # noqa: S311  # sampling, not secrecy
-        return 0, 0, int(sampled), ""
+        return 0, 0, int(self.share >= 1.0 or int.from_bytes(os.urandom(7)) < self.share * (1 << 56)), ""
 
 
 def _ratio(env: Mapping[str, str]) -> float:

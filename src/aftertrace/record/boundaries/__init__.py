@@ -15,7 +15,10 @@ __all__ = ["install", "report"]
 
 # module that is waited for -> the boundary's module here, and its function; a boundary may wait for several
 _BOUNDARIES = (
-    ("uvicorn.config", "asgi", "uvicorn"),
+    ("uvicorn.protocols.http.h11_impl", "asgi", "uvicorn"),
+    ("uvicorn.protocols.http.httptools_impl", "asgi", "uvicorn"),
+    ("uvicorn.protocols.http.zttp_impl", "asgi", "uvicorn"),
+    ("uvicorn.protocols.http.zttp_h2_impl", "asgi", "uvicorn"),
     ("starlette.applications", "asgi", "starlette"),
     ("httpx", "httpx", "install"),
     ("sqlite3", "sqlite", "install"),

@@ -1,169 +1,172 @@
-"""A boundary as a declaration: which function is a call out of (or into) the process, and what its span says."""
+"""How a library's function is replaced by one with something around it, so that the program cannot tell.
+
+The wrapper's frame takes itself off the traceback of what passes through it, and stands under a file name that
+``warnings`` (stacklevel) and ``logging`` (the caller's line) skip as part of the interpreter.
+"""
 
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, MutableMapping
-from dataclasses import dataclass
+import sys
+from collections.abc import Callable
+from types import CodeType
 from typing import Any, NamedTuple
 
-from aftertrace._native import Span, attach, current, detach
-from aftertrace.record import propagation
+from aftertrace._native import Span, attach, detach
 from aftertrace.record.boundaries.state import ledger
 
 INTERNAL, SERVER, CLIENT, PRODUCER, CONSUMER = 1, 2, 3, 4, 5  # OTLP's numbers of span kinds
 ERROR = 2  # OTLP's status code
 
+# warnings.c and logging skip frames of files whose name holds "importlib" and "_bootstrap".
+_UNSEEN_FILE = "<importlib._bootstrap: aftertrace>"
 
-class Told(NamedTuple):
-    """What the arguments of one call say."""
-
-    name: str  # of the span
-    attributes: dict[str, Any]
-    carrier: MutableMapping[str, str] | None = None  # where the context goes out
-    remote: propagation.Remote | None = None  # where it came from
-    baggage: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Call:
-    """One function to wrap. ``describe`` gets the call's arguments and gives None for a call that makes no span;
-    ``answer`` gets the span and the result. Neither may change what it is given, apart from the carrier."""
-
-    boundary: str
-    target: str  # "Class.method" within the module
-    kind: int
-    describe: Callable[[tuple[Any, ...], dict[str, Any]], Told | None]
-    answer: Callable[[Span, Any], None] | None = None
-    inside_only: bool = False  # outside any span, the call makes none
-    is_async: bool = False
-    quiet: tuple[type[BaseException], ...] = ()  # exceptions that are no error here
-
-
-class _Open(NamedTuple):
-    """A call under way."""
-
-    span: Span
-    token: Any
-    baggage: Any
-    carrier: MutableMapping[str, str] | None
-    added: list[tuple[str, str]]
-
-
-def _begin(call: Call, args: tuple[Any, ...], kwargs: dict[str, Any]) -> _Open | None:
-    """None: this call is not traced."""
-    if call.inside_only and current() is None:
-        return None
-    try:
-        told = call.describe(args, kwargs)
-        if told is None:
-            return None
-        links = None if told.remote is None else ((told.remote[0], told.remote[1], None),)
-        span = Span(told.name, call.kind, told.remote or propagation.parent(), told.attributes, links, None, _SCOPE)
-        entered = propagation.enter_baggage(told.baggage)
-        added = [] if told.carrier is None else propagation.write(span, told.carrier)
-    except Exception as error:
-        ledger.failed(call.boundary, error)
-        return None
-    return _Open(span, attach(span), entered, told.carrier, added)
-
-
-_SCOPE = "aftertrace"
-
-
-def _end(call: Call, opened: _Open, result: Any) -> None:
-    try:
-        if call.answer is not None:
-            call.answer(opened.span, result)
-        _close(opened)
-    except Exception as error:
-        ledger.failed(call.boundary, error)
-
-
-def _failed(call: Call, opened: _Open, error: BaseException) -> None:
-    """Exceptions that only end a task or the program (CancelledError, GeneratorExit, SystemExit) are no errors."""
-    try:
-        if isinstance(error, Exception) and not isinstance(error, call.quiet):
-            opened.span.set_attribute("error.type", type(error).__qualname__)
-            opened.span.__exit__(type(error), error, None)
-        _close(opened)
-    except Exception as failure:
-        ledger.failed(call.boundary, failure)
-
-
-def _close(opened: _Open) -> None:
-    opened.span.end()
-    detach(opened.token)
-    if opened.baggage is not None:
-        propagation.leave_baggage(opened.baggage)
-    for name, value in opened.added:  # the carrier is the program's object: it gets it back as it was
-        if opened.carrier is not None and opened.carrier.get(name) == value:
-            del opened.carrier[name]
-
-
-def _sync(call: Call, original: Callable[..., Any]) -> Callable[..., Any]:
-    @functools.wraps(original)
-    def wrapper(*args: Any, **kwargs: Any) -> Any:
-        opened = _begin(call, args, kwargs)
-        if opened is None:
-            return original(*args, **kwargs)
-        try:
-            result = original(*args, **kwargs)
-        except BaseException as error:
-            _failed(call, opened, error)
-            raise
-        _end(call, opened, result)
-        return result
-
-    return wrapper
-
-
-def _async(call: Call, original: Callable[..., Any]) -> Callable[..., Any]:
-    @functools.wraps(original)
-    async def wrapper(*args: Any, **kwargs: Any) -> Any:
-        opened = _begin(call, args, kwargs)
-        if opened is None:
-            return await original(*args, **kwargs)
-        try:
-            result = await original(*args, **kwargs)
-        except BaseException as error:
-            _failed(call, opened, error)
-            raise
-        _end(call, opened, result)
-        return result
-
-    return wrapper
-
-
-def traced(call: Call, original: Callable[..., Any]) -> Callable[..., Any]:
-    """The function with its span around it: same result, same exceptions, same signature."""
-    return _async(call, original) if call.is_async else _sync(call, original)
+_traceback = BaseException.__dict__["__traceback__"]  # what a class of the program's defines under that name is not run
+_qualname = type.__dict__["__qualname__"]
 
 
 class Missing(Exception):
     """A library has no such function (any more); the boundary is skipped."""
 
 
+# -- not to be seen
+
+
+def unseen[Function: Callable[..., Any]](function: Function, file: str = _UNSEEN_FILE) -> Function:
+    """Its frames, and those of functions within it, count as the interpreter's own, or as those of ``file``."""
+    function.__code__ = _moved(function.__code__, file)
+    return function
+
+
+def _moved(code: CodeType, file: str) -> CodeType:
+    inner = tuple(_moved(const, file) if type(const) is CodeType else const for const in code.co_consts)
+    return code.replace(co_filename=file, co_consts=inner)
+
+
+def step_aside(error: BaseException) -> None:
+    """Takes the caller's frame, which handles this exception and passes it on by ``raise``, off its traceback."""
+    traceback = _traceback.__get__(error)
+    if traceback is not None and traceback.tb_frame is sys._getframe(1):  # noqa: SLF001  # ours
+        _traceback.__set__(error, traceback.tb_next)
+
+
+# -- around a call
+
+type Begin[State] = Callable[[tuple[Any, ...], dict[str, Any]], State | None]
+type End[State] = Callable[[State, Any, BaseException | None], None]
+
+
+def around[State](name: str, begin: Begin[State], end: End[State]) -> Callable[[Any], Any]:
+    """Makes wrappers: ``begin`` gets the call's arguments and gives what ``end`` gets with the result, or with the
+    exception; None: there is nothing to end. Where they fail, the call is as it would be without them."""
+
+    def make(original: Callable[..., Any]) -> Callable[..., Any]:
+        @functools.wraps(original)
+        def wrapper(*args: Any, **kwargs: Any) -> Any:
+            state = guarded(name, begin, args, kwargs)
+            try:
+                result = original(*args, **kwargs)
+            except BaseException as error:
+                if state is not None:
+                    guarded(name, end, state, None, error)
+                step_aside(error)
+                raise
+            if state is not None:
+                guarded(name, end, state, result, None)
+            return result
+
+        return unseen(wrapper)
+
+    return make
+
+
+def around_async[State](name: str, begin: Begin[State], end: End[State]) -> Callable[[Any], Any]:
+    """The same for a coroutine function; both run where the coroutine does."""
+
+    def make(original: Callable[..., Any]) -> Callable[..., Any]:
+        @functools.wraps(original)
+        async def wrapper(*args: Any, **kwargs: Any) -> Any:
+            state = guarded(name, begin, args, kwargs)
+            try:
+                result = await original(*args, **kwargs)
+            except BaseException as error:
+                if state is not None:
+                    guarded(name, end, state, None, error)
+                step_aside(error)
+                raise
+            if state is not None:
+                guarded(name, end, state, result, None)
+            return result
+
+        return unseen(wrapper)
+
+    return make
+
+
+def guarded[*Args, Result](name: str, act: Callable[[*Args], Result], *args: *Args) -> Result | None:
+    """What it gives; None when it fails, which is counted."""
+    try:
+        return act(*args)
+    except Exception as error:
+        ledger.failed(name, error)
+        return None
+
+
+# -- a span around a call
+
+
+class Open(NamedTuple):
+    """A span that is current until it is closed."""
+
+    span: Span
+    token: Any
+
+
+def opened(span: Span) -> Open:
+    return Open(span, attach(span))
+
+
+def close(state: Open, _result: Any = None, error: BaseException | None = None) -> None:
+    """Exceptions that only end a task or the program (CancelledError, GeneratorExit, SystemExit) are no errors."""
+    span, token = state
+    if isinstance(error, Exception):
+        span.set_attribute("error.type", error_type(error))
+        span.__exit__(type(error), error, None)
+    else:
+        span.end()
+    detach(token)
+
+
+def error_type(error: BaseException) -> str:
+    name: str = _qualname.__get__(type(error))
+    return name
+
+
+# -- in its place
+
+
 def patch(owner: Any, target: str, make: Callable[[Any], Any]) -> None:
-    """Replaces owner.target by make(original), once. Missing: there is none, or it is no plain function."""
+    """Replaces owner.target by make(original), once. Missing: there is none, or it cannot be called."""
+    holder, name, original = _find(owner, target)
+    if not getattr(original, "_aftertrace", False):
+        wrapper = make(original)
+        vars(wrapper)["_aftertrace"] = True
+        setattr(holder, name, wrapper)
+
+
+def patch_all(owner: Any, makes: dict[str, Callable[[Any], Any]]) -> None:
+    """All targets or none: a boundary that is half there would tell half of the truth."""
+    for target in makes:
+        _find(owner, target)
+    for target, make in makes.items():
+        patch(owner, target, make)
+
+
+def _find(owner: Any, target: str) -> tuple[Any, str, Callable[..., Any]]:
     *path, name = target.split(".")
     for part in path:
         owner = getattr(owner, part, None)
     original = vars(owner).get(name) if owner is not None else None
-    if original is None or not callable(original):
+    if not callable(original):
         raise Missing(f"{target} is not there")
-    if getattr(original, "_aftertrace", False):
-        return
-    wrapper = make(original)
-    vars(wrapper)["_aftertrace"] = True
-    setattr(owner, name, wrapper)
-
-
-def patch_calls(module: Any, calls: tuple[Call, ...]) -> None:
-    """All targets or none: a boundary that is half there would tell half of the truth."""
-    for call in calls:
-        owner = functools.reduce(lambda at, part: getattr(at, part, None), call.target.split(".")[:-1], module)
-        if not callable(getattr(owner, call.target.rsplit(".", 1)[-1], None)):
-            raise Missing(f"{call.target} is not there")
-    for call in calls:
-        patch(module, call.target, functools.partial(traced, call))
+    return owner, name, original

@@ -1,18 +1,36 @@
-"""httpx, both clients: a CLIENT span around each ``send`` (redirects included), the context in the headers."""
+"""httpx, both clients: a CLIENT span around each ``send`` (redirects and authentication included).
+
+The context is in the headers only while a request is under way: what the program's hooks, redirects and responses
+show of the request is what the program has put there. Headers of its own are left as they are.
+"""
 
 from __future__ import annotations
 
 from types import ModuleType
 from typing import Any
 
-from aftertrace._native import Span
-from aftertrace.record.boundaries.calls import CLIENT, ERROR, Call, Told, patch_calls
+from aftertrace._native import Span, current
+from aftertrace.record import propagation
+from aftertrace.record.boundaries.calls import (
+    CLIENT,
+    ERROR,
+    Open,
+    around,
+    around_async,
+    close,
+    guarded,
+    opened,
+    patch_all,
+)
 
 NAME = "httpx"
+_SCOPE = "aftertrace.httpx"
 _MOST_URL = 2048
 
+type Added = tuple[Any, list[tuple[str, str]]]  # the headers, and what we put into them
 
-def _describe(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Told | None:
+
+def _begin(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Open | None:
     request = args[1] if len(args) > 1 else kwargs.get("request")
     if request is None:
         return None
@@ -24,10 +42,16 @@ def _describe(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Told | None:
     }
     if url.port:
         attributes["server.port"] = url.port
-    return Told(method, attributes, request.headers)
+    return opened(Span(method, CLIENT, propagation.parent(), attributes, None, None, _SCOPE))
 
 
-def _answer(span: Span, response: Any) -> None:
+def _end(state: Open, response: Any, error: BaseException | None) -> None:
+    if error is None:
+        guarded(NAME, _answered, state.span, response)
+    close(state, None, error)
+
+
+def _answered(span: Span, response: Any) -> None:
     status = response.status_code
     span.set_attribute("http.response.status_code", status)
     if status >= 400:
@@ -35,11 +59,26 @@ def _answer(span: Span, response: Any) -> None:
         span.set_status(ERROR)
 
 
-_CALLS = (
-    Call(NAME, "Client.send", CLIENT, _describe, _answer),
-    Call(NAME, "AsyncClient.send", CLIENT, _describe, _answer, is_async=True),
-)
+def _inject(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Added | None:
+    span, headers = current(), (args[1] if len(args) > 1 else kwargs["request"]).headers
+    added = [] if span is None else propagation.write(span, headers)
+    return (headers, added) if added else None
+
+
+def _take_back(state: Added, _result: Any, _error: BaseException | None) -> None:
+    headers, added = state
+    for name, value in added:
+        if headers.get(name) == value:
+            del headers[name]
 
 
 def install(module: ModuleType) -> None:
-    patch_calls(module, _CALLS)
+    patch_all(
+        module,
+        {
+            "Client.send": around(NAME, _begin, _end),
+            "Client._send_single_request": around(NAME, _inject, _take_back),
+            "AsyncClient.send": around_async(NAME, _begin, _end),
+            "AsyncClient._send_single_request": around_async(NAME, _inject, _take_back),
+        },
+    )

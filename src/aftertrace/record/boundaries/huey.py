@@ -8,19 +8,33 @@ without. Serializers of the user's own kind (JSON ...) are left as they are, and
 from __future__ import annotations
 
 import functools
+import sys
 import threading
 from collections.abc import Callable
 from types import ModuleType
 from typing import Any
 
-from aftertrace._native import Span, attach, current, detach
+from aftertrace._native import Span, current
 from aftertrace.record import propagation
-from aftertrace.record.boundaries.calls import CONSUMER, ERROR, PRODUCER, Missing, patch
-from aftertrace.record.boundaries.state import ledger
+from aftertrace.record.boundaries.calls import (
+    CONSUMER,
+    ERROR,
+    PRODUCER,
+    Open,
+    around,
+    close,
+    error_type,
+    guarded,
+    opened,
+    patch_all,
+    step_aside,
+    unseen,
+)
 
 NAME = "huey"
 _SCOPE = "aftertrace.huey"
 _MARK = b"\x00aftertrace\x00"  # then the context, then its length in two bytes at the very end
+_ATTRIBUTE = "_aftertrace_context"  # of a task that was read from the queue or the schedule
 _MOST = 4096  # bytes of context
 _HEADERS = (propagation.TRACEPARENT, propagation.TRACESTATE, propagation.BAGGAGE)
 
@@ -65,45 +79,25 @@ def _attributes(huey: Any, task: Any, operation: str) -> dict[str, Any]:
     }
 
 
-def _enqueue(original: Callable[..., Any]) -> Callable[..., Any]:
-    @functools.wraps(original)
-    def enqueue(self: Any, task: Any, *args: Any, **kwargs: Any) -> Any:
-        span = _guarded(_produce, self, task)
-        if span is None:
-            return original(self, task, *args, **kwargs)
-        token = attach(span)
-        try:
-            return original(self, task, *args, **kwargs)
-        except Exception as error:
-            span.record_exception(error, escaped=True)
-            span.set_status(ERROR)
-            raise
-        finally:
-            span.end()
-            detach(token)
-
-    return enqueue
-
-
-def _produce(huey: Any, task: Any) -> Span | None:
-    """None for groups and chords: each of their tasks is enqueued by itself."""
-    if not hasattr(task, "id") or not hasattr(task, "kwargs"):
+def _produce(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Open | None:
+    """None for groups and chords, each of whose tasks is enqueued by itself; and for a task that only moves from the
+    schedule into the queue: it keeps the context that it came with."""
+    huey, task = args[0], args[1] if len(args) > 1 else kwargs["task"]
+    fields = vars(task)
+    if "id" not in fields or "kwargs" not in fields or (current() is None and _ATTRIBUTE in fields):
         return None
     attributes = _attributes(huey, task, "send")
-    return Span(f"send {huey.name}", PRODUCER, propagation.parent(), attributes, None, None, _SCOPE)
+    return opened(Span(f"send {huey.name}", PRODUCER, propagation.parent(), attributes, None, None, _SCOPE))
 
 
-def _serialize_task(original: Callable[..., Any]) -> Callable[..., Any]:
-    @functools.wraps(original)
-    def serialize_task(self: Any, task: Any) -> Any:
-        outer = _message.writing
-        _message.writing = _guarded(_carrier, task)
-        try:
-            return original(self, task)
-        finally:
-            _message.writing = outer
+def _begin_writing(args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Carrier | None]:
+    outer = _message.writing
+    _message.writing = _carrier(args[1] if len(args) > 1 else kwargs["task"])
+    return (outer,)
 
-    return serialize_task
+
+def _end_writing(state: tuple[Carrier | None], _result: Any, _error: BaseException | None) -> None:
+    _message.writing = state[0]
 
 
 def _carrier(task: Any) -> Carrier:
@@ -111,121 +105,87 @@ def _carrier(task: Any) -> Carrier:
     span = current()
     carrier: Carrier = {}
     if span is None:
-        return dict(vars(task).get("_aftertrace_context", carrier))
+        return dict(vars(task).get(_ATTRIBUTE, carrier))
     propagation.write(span, carrier)
     return carrier
-
-
-def _deserialize_task(original: Callable[..., Any]) -> Callable[..., Any]:
-    @functools.wraps(original)
-    def deserialize_task(self: Any, data: Any) -> Any:
-        _message.reading, _message.read = True, None
-        try:
-            task = original(self, data)
-        finally:
-            _message.reading = False
-        if _message.read:
-            _guarded(setattr, task, "_aftertrace_context", _message.read)
-        return task
-
-    return deserialize_task
 
 
 def _serialize(original: Callable[..., Any]) -> Callable[..., Any]:
     @functools.wraps(original)
     def _serialize(self: Any, data: Any) -> Any:
-        written = original(self, data)
+        try:
+            written = original(self, data)
+        except BaseException as error:
+            step_aside(error)
+            raise
         if _message.writing and type(written) is bytes:
-            return written + (_guarded(pack, _message.writing) or b"")
+            return written + (guarded(NAME, pack, _message.writing) or b"")
         return written
 
-    return _serialize
+    return unseen(_serialize)
 
 
-def _deserialize(original: Callable[..., Any]) -> Callable[..., Any]:
-    @functools.wraps(original)
-    def _deserialize(self: Any, data: Any) -> Any:
-        if _message.reading and type(data) is bytes:
-            _message.read = _guarded(unpack, data)
-        return original(self, data)
-
-    return _deserialize
+def _begin_reading(_args: tuple[Any, ...], _kwargs: dict[str, Any]) -> bool:
+    _message.reading, _message.read = True, None
+    return True
 
 
-def _execute(original: Callable[..., Any]) -> Callable[..., Any]:
-    @functools.wraps(original)
-    def _execute(self: Any, task: Any, *args: Any, **kwargs: Any) -> Any:
-        opened = _guarded(_consume, self, task)
-        if opened is None:
-            return original(self, task, *args, **kwargs)
-        span, bags = opened
-        token = attach(span)
-        try:
-            return original(self, task, *args, **kwargs)
-        finally:
-            span.end()
-            detach(token)
-            _guarded(propagation.leave_baggage, bags)
-
-    return _execute
+def _end_reading(_state: bool, task: Any, error: BaseException | None) -> None:
+    _message.reading = False
+    if _message.read and error is None:
+        vars(task)[_ATTRIBUTE] = _message.read
 
 
-def _consume(huey: Any, task: Any) -> tuple[Span, object]:
+def _look(args: tuple[Any, ...], _kwargs: dict[str, Any]) -> None:
+    if _message.reading and len(args) > 1 and type(args[1]) is bytes:
+        _message.read = unpack(args[1])
+
+
+def _nothing(_state: Any, _result: Any, _error: BaseException | None) -> None: ...
+
+
+def _consume(args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Open, object]:
     """A child of the producer's span, and linked with it, as the semantic conventions want it."""
-    carrier: Carrier = vars(task).get("_aftertrace_context", {})
+    huey, task = args[0], args[1] if len(args) > 1 else kwargs["task"]
+    carrier: Carrier = vars(task).get(_ATTRIBUTE, {})
     remote = propagation.read_mapping(carrier)
     links = None if remote is None else ((remote[0], remote[1], None),)
     attributes = _attributes(huey, task, "process")
-    parent = remote or propagation.parent()
-    span = Span(f"process {huey.name}", CONSUMER, parent, attributes, links, None, _SCOPE)
-    return span, propagation.enter_baggage(propagation.parse_baggage([carrier.get(propagation.BAGGAGE, "")]))
+    span = Span(f"process {huey.name}", CONSUMER, remote or propagation.parent(), attributes, links, None, _SCOPE)
+    bags = propagation.enter_baggage(propagation.parse_baggage([carrier.get(propagation.BAGGAGE, "")]))
+    return opened(span), bags
 
 
-def _emit(original: Callable[..., Any]) -> Callable[..., Any]:
+def _consumed(state: tuple[Open, object], result: Any, error: BaseException | None) -> None:
+    close(state[0], result, error)
+    propagation.leave_baggage(state[1])
+
+
+def _signalled(args: tuple[Any, ...], _kwargs: dict[str, Any]) -> None:
     """huey catches what a task raises; its signals say so."""
-
-    @functools.wraps(original)
-    def _emit(self: Any, signal: Any, task: Any, *args: Any, **kwargs: Any) -> Any:
-        if signal in {"error", "timeout"}:
-            _guarded(_failed, args)
-        return original(self, signal, task, *args, **kwargs)
-
-    return _emit
-
-
-def _failed(args: tuple[Any, ...]) -> None:
+    if len(args) < 2 or args[1] not in {"error", "timeout"}:
+        return
     span = current()
     if span is None or span.kind != CONSUMER:
         return
-    error = args[0] if args and isinstance(args[0], BaseException) else None
+    error = sys.exception()
     if error is not None:
-        span.set_attribute("error.type", type(error).__qualname__)
+        span.set_attribute("error.type", error_type(error))
         span.record_exception(error, escaped=True)
     span.set_status(ERROR)
 
 
-def _guarded[Result](act: Callable[..., Result], *args: Any) -> Result | None:
-    try:
-        return act(*args)
-    except Exception as error:
-        ledger.failed(NAME, error)
-        return None
-
-
 def install(module: ModuleType) -> None:
-    """``huey.api``: all targets or none."""
-    huey, serializer = module.Huey, getattr(module, "Serializer", None)
-    wrappers = {
-        "enqueue": _enqueue,
-        "serialize_task": _serialize_task,
-        "deserialize_task": _deserialize_task,
-        "_execute": _execute,
-        "_emit": _emit,
-    }
-    absent = [name for name in wrappers if not callable(vars(huey).get(name))]
-    if absent or not callable(vars(serializer or object).get("_serialize")):
-        raise Missing(f"Huey.{absent[0] if absent else 'serializer'} is not there")
-    for name, wrapper in wrappers.items():
-        patch(huey, name, wrapper)
-    patch(serializer, "_serialize", _serialize)
-    patch(serializer, "_deserialize", _deserialize)
+    """``huey.api``."""
+    patch_all(
+        module,
+        {
+            "Huey.enqueue": around(NAME, _produce, close),
+            "Huey.serialize_task": around(NAME, _begin_writing, _end_writing),
+            "Huey.deserialize_task": around(NAME, _begin_reading, _end_reading),
+            "Huey._execute": around(NAME, _consume, _consumed),
+            "Huey._emit": around(NAME, _signalled, _nothing),
+            "Serializer._serialize": _serialize,
+            "Serializer._deserialize": around(NAME, _look, _nothing),
+        },
+    )

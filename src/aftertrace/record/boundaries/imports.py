@@ -1,4 +1,7 @@
-"""Calls a function once a module has been imported, and imports nothing itself."""
+"""Calls a function once a module has been imported, and imports nothing itself.
+
+What a program can see of it: one more finder, first on ``sys.meta_path``.
+"""
 
 from __future__ import annotations
 
@@ -7,26 +10,26 @@ from collections.abc import Callable, Sequence
 from importlib.machinery import ModuleSpec
 from types import ModuleType
 
-from aftertrace.record.boundaries.state import ledger
+from aftertrace.record.boundaries.calls import guarded, step_aside, unseen
 
 type Hook = Callable[[ModuleType], None]
 
 
 class _Finder:
-    """First on sys.meta_path: finds nothing of its own, but notices when a module that is waited for is loaded."""
+    """Finds nothing of its own, but notices when a module that is waited for is loaded; again, when it is again."""
 
     def __init__(self) -> None:
         self.hooks: dict[str, list[Hook]] = {}
+        self.partial: list[str] = []  # in the middle of their import when they were asked for
 
     def find_spec(self, name: str, path: Sequence[str] | None, target: ModuleType | None = None) -> ModuleSpec | None:
+        if self.partial:
+            self._look_again()
         if name not in self.hooks:
             return None
         spec = self._found_by_others(name, path, target)
         if spec is not None and spec.loader is not None:
-            try:
-                self._notice(spec.loader, name)
-            except Exception as error:
-                ledger.failed(name, error)
+            guarded(name, self._notice, spec.loader, name)
         return spec
 
     def _found_by_others(self, name: str, path: Sequence[str] | None, target: ModuleType | None) -> ModuleSpec | None:
@@ -38,38 +41,58 @@ class _Finder:
         return None
 
     def _notice(self, loader: object, name: str) -> None:
-        """The loader keeps its type and place; only its instance's exec_module is shadowed, until it has run once."""
+        """The loader keeps its type and place; only its instance's exec_module is shadowed, until it has run once.
+        A loader that is a class (of frozen modules) or an instance for several modules (of a zip file) serves others
+        in between."""
+        if isinstance(loader, type):
+            return
         load: Callable[[ModuleType], None] = loader.exec_module  # type: ignore[attr-defined]
 
         def exec_module(module: ModuleType) -> None:
-            vars(loader).pop("exec_module", None)
-            load(module)
+            if module.__name__ == name:
+                vars(loader).pop("exec_module", None)
+            try:
+                load(module)
+            except BaseException as error:
+                step_aside(error)
+                raise
             if module.__name__ == name:
                 self.loaded(module)
 
         loader.exec_module = exec_module  # type: ignore[attr-defined]
 
     def loaded(self, module: ModuleType) -> None:
-        for hook in self.hooks.pop(module.__name__, ()):
-            _call(hook, module)
+        if type(module) is ModuleType:  # and none that loads itself lazily
+            for hook in self.hooks.get(module.__name__, ()):
+                guarded(module.__name__, hook, module)
+
+    def _look_again(self) -> None:
+        for name in self.partial[:]:
+            module = sys.modules.get(name)
+            if module is None or not _initializing(module):
+                self.partial.remove(name)
+                if module is not None:
+                    self.loaded(module)
 
 
-def _call(hook: Hook, module: ModuleType) -> None:
-    try:
-        hook(module)
-    except Exception as error:
-        ledger.failed(module.__name__, error)
-
+unseen(_Finder._notice)  # noqa: SLF001  # its exec_module, that is
 
 _finder = _Finder()
 
 
 def when_imported(name: str, hook: Hook) -> None:
-    """Calls hook(module) now when the module is loaded, else right after it has been."""
-    module = sys.modules.get(name)
-    if module is not None and not getattr(getattr(module, "__spec__", None), "_initializing", False):
-        _call(hook, module)
-        return
+    """Calls hook(module) now when the module is loaded, else right after it has been; and after each reload."""
     _finder.hooks.setdefault(name, []).append(hook)
     if _finder not in sys.meta_path:
         sys.meta_path.insert(0, _finder)  # its find_spec is all that importlib asks for
+    module = sys.modules.get(name)
+    if module is None:
+        return
+    if _initializing(module):
+        _finder.partial.append(name)
+    elif type(module) is ModuleType:
+        guarded(name, hook, module)
+
+
+def _initializing(module: ModuleType) -> bool:
+    return bool(getattr(getattr(module, "__spec__", None), "_initializing", False))

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import functools
+import logging
+import os
+import threading
 from collections.abc import Callable
 from types import ModuleType
 from typing import Any
 
 from aftertrace import _native
-from aftertrace.record.boundaries.calls import patch
-from aftertrace.record.boundaries.state import ledger
+from aftertrace.record.boundaries.calls import guarded, patch, step_aside, unseen
 
 NAME = "logging"
+
+_fields = logging.LogRecord.__dict__["__dict__"]  # what a class of the program's makes of its attributes is not run
 
 
 def severity(level: int) -> int:
@@ -20,29 +24,37 @@ def severity(level: int) -> int:
 
 
 def _told(record: Any) -> None:
-    exception = record.exc_info[1] if record.exc_info else None
+    """A record that was made on another thread of this process has come out of a queue: it was written there."""
+    fields = _fields.__get__(record)
+    get = fields.get
+    if get("thread") not in {None, threading.get_ident()} and get("process") == os.getpid():
+        return
+    level, info = get("levelno"), get("exc_info")
     _native.log(
-        severity(record.levelno),
-        record.name,
-        record.msg,
-        record.args,
-        record.pathname,
-        record.lineno,
-        record.funcName or "",
-        exception,
+        severity(int.__int__(level)) if issubclass(type(level), int) else 0,
+        get("name"),
+        get("msg"),
+        get("args"),
+        get("pathname"),
+        get("lineno"),
+        get("funcName") or "",
+        info[1] if type(info) is tuple and len(info) == 3 else None,
     )
 
 
-def install(module: ModuleType) -> None:
-    def around(original: Callable[..., Any]) -> Callable[..., Any]:
-        @functools.wraps(original)
-        def callHandlers(self: Any, record: Any) -> Any:  # noqa: N802  # logging's name
-            try:
-                _told(record)
-            except Exception as error:
-                ledger.failed(NAME, error)
+def _around(original: Callable[..., Any]) -> Callable[..., Any]:
+    @functools.wraps(original)
+    def callHandlers(self: Any, record: Any) -> Any:  # noqa: N802  # logging's name
+        guarded(NAME, _told, record)
+        try:
             return original(self, record)
+        except BaseException as error:
+            step_aside(error)
+            raise
 
-        return callHandlers
+    # Who looks for the caller of a handler (loguru's documentation shows it) skips frames of logging's file.
+    return unseen(callHandlers, original.__code__.co_filename)
 
-    patch(module, "Logger.callHandlers", around)
+
+def install(module: ModuleType) -> None:
+    patch(module, "Logger.callHandlers", _around)

@@ -2,91 +2,147 @@
 
 The C types cannot be patched, so `connect` hands out a subclass of Connection that looks like it; its cursors are a
 subclass of Cursor. Whoever brings a factory of their own gets exactly that, and no spans.
+
+What still tells: `type(connection) is sqlite3.Connection` is false; an AttributeError says 'Connection' for
+'sqlite3.Connection'; the deprecation warning for a named placeholder that got a sequence names this file.
 """
 
 from __future__ import annotations
 
 import functools
 import sqlite3
+import sys
+import warnings
+from collections.abc import Callable
 from types import ModuleType
-from typing import Any
+from typing import Any, NoReturn
 
-from aftertrace._native import Span, attach, current, detach
-from aftertrace.record.boundaries.calls import CLIENT, ERROR, patch
-from aftertrace.record.boundaries.state import ledger
+from aftertrace._native import Span, current
+from aftertrace.record.boundaries.calls import CLIENT, Missing, Open, around, close, opened, step_aside, unseen
 
 NAME = "sqlite3"
 _SCOPE = "aftertrace.sqlite3"
 _MOST_TEXT = 2048
-_FACTORY = 5  # index of `factory` among connect()'s positional arguments
+_POSITIONAL = (
+    "database",
+    "timeout",
+    "detect_types",
+    "isolation_level",
+    "check_same_thread",
+    "factory",
+    "cached_statements",
+    "uri",
+)
+# Said by C code of 3.13 and 3.14 about its caller, which would be us.
+_DEPRECATED = (
+    "Passing more than 1 positional argument to {}() is deprecated. Parameters 'timeout', 'detect_types', "
+    "'isolation_level', 'check_same_thread', 'factory', 'cached_statements' and 'uri' will become keyword-only "
+    "parameters in Python 3.15."
+)
+_WARNS = (3, 13) <= sys.version_info < (3, 15)
 
 
-def _begin(sql: Any) -> Span | None:
+def _begin(args: tuple[Any, ...], _kwargs: dict[str, Any]) -> Open | None:
     """None outside a trace, and for what is no statement."""
     parent = current()
-    if parent is None or type(sql) is not str:
+    if parent is None or len(args) < 2 or type(args[1]) is not str:
         return None
-    try:
-        text = sql[:_MOST_TEXT].strip()
-        operation = text.split(None, 1)[0].upper() if text else "execute"
-        attributes = {"db.system.name": "sqlite", "db.query.text": text, "db.operation.name": operation}
-        return Span(operation, CLIENT, parent, attributes, None, None, _SCOPE)
-    except Exception as error:
-        ledger.failed(NAME, error)
-        return None
+    text = args[1][:_MOST_TEXT].strip()
+    operation = text.split(None, 1)[0].upper() if text else ""
+    if not operation.isalpha():  # a comment, say
+        operation = "execute"
+    attributes = {"db.system.name": "sqlite", "db.query.text": text, "db.operation.name": operation}
+    return opened(Span(operation, CLIENT, parent, attributes, None, None, _SCOPE))
 
 
-def _spanned(original: Any) -> Any:
+_spanned = around(NAME, _begin, close)
+
+
+def _giving_ours(original: Callable[..., Any]) -> Callable[..., Any]:
+    """Connection.cursor(), which execute() and the like call too."""
+
     @functools.wraps(original)
-    def wrapper(self: Any, /, *args: Any, **kwargs: Any) -> Any:
-        span = _begin(args[0] if args else kwargs.get("sql"))
-        if span is None:
-            return original(self, *args, **kwargs)
-        token = attach(span)
+    def cursor(*args: Any, **kwargs: Any) -> Any:
+        if len(args) == 1 and not kwargs:
+            kwargs = {"factory": Cursor}
         try:
-            return original(self, *args, **kwargs)
-        except Exception as error:
-            span.set_attribute("error.type", type(error).__qualname__)
-            span.record_exception(error, escaped=True)
-            span.set_status(ERROR)
+            return original(*args, **kwargs)
+        except BaseException as error:
+            step_aside(error)
             raise
-        finally:
-            span.end()
-            detach(token)
 
-    return wrapper
+    return unseen(cursor)
+
+
+def _not_pickled(self: Any, _protocol: Any) -> NoReturn:
+    raise TypeError(f"cannot pickle 'sqlite3.{type(self).__name__}' object")
 
 
 class Cursor(sqlite3.Cursor):
+    __slots__ = ()
+    __doc__ = sqlite3.Cursor.__doc__
+    __reduce_ex__ = _not_pickled
     execute = _spanned(sqlite3.Cursor.execute)
     executemany = _spanned(sqlite3.Cursor.executemany)
     executescript = _spanned(sqlite3.Cursor.executescript)
 
 
 class Connection(sqlite3.Connection):
+    """Its executescript() calls the cursor's."""
+
+    __slots__ = ()
+    __doc__ = sqlite3.Connection.__doc__
+    __reduce_ex__ = _not_pickled
     execute = _spanned(sqlite3.Connection.execute)
     executemany = _spanned(sqlite3.Connection.executemany)
-    executescript = _spanned(sqlite3.Connection.executescript)
-
-    def cursor(self, factory: Any = Cursor) -> Any:
-        return super().cursor(factory)
+    cursor = _giving_ours(sqlite3.Connection.cursor)
 
 
 for _kind in (Cursor, Connection):
     _kind.__module__ = "sqlite3"  # as it looks without us
 
 
-def install(module: ModuleType) -> None:
-    """``sqlite3``, and ``sqlite3.dbapi2`` from which it has its connect()."""
+class Connect:
+    """In place of the builtin connect(): no function, which would bind as a method where a builtin does not."""
 
-    def around(original: Any) -> Any:
-        @functools.wraps(original)
-        def connect(*args: Any, **kwargs: Any) -> Any:
-            if len(args) <= _FACTORY and "factory" not in kwargs:
+    def __init__(self, original: Callable[..., Any]) -> None:
+        functools.update_wrapper(self, original)
+        self.__wrapped__ = original
+        self.__text_signature__ = original.__text_signature__  # type: ignore[attr-defined]
+
+    def __call__(self, /, *args: Any, **kwargs: Any) -> Any:
+        try:
+            if 1 < len(args) <= len(_POSITIONAL) and _WARNS and kwargs.keys().isdisjoint(_POSITIONAL[: len(args)]):
+                for name in ("sqlite3.connect", "_sqlite3.Connection"):
+                    warnings.warn(_DEPRECATED.format(name), DeprecationWarning, stacklevel=2)
+                kwargs.update(zip(_POSITIONAL[1:], args[1:], strict=False))
+                args = args[:1]
+            if len(args) <= _POSITIONAL.index("factory") and "factory" not in kwargs:
                 kwargs["factory"] = Connection
-            return original(*args, **kwargs)
+            return self.__wrapped__(*args, **kwargs)
+        except BaseException as error:
+            step_aside(error)
+            raise
 
-        return connect
+    def __repr__(self) -> str:
+        return repr(self.__wrapped__)
 
-    for owner in (sqlite3.dbapi2, module):
-        patch(owner, "connect", around)
+    def __reduce__(self) -> str:
+        return "connect"  # by name, as a builtin
+
+
+unseen(Connect.__call__)
+
+
+def install(module: ModuleType) -> None:
+    """``sqlite3``, and the modules from which it has its connect()."""
+    owners = (sys.modules.get("_sqlite3"), sqlite3.dbapi2, module)
+    original = vars(module).get("connect")
+    if not callable(original) or any(vars(owner).get("connect") is not original for owner in owners if owner):
+        raise Missing("connect is not there, or replaced by others")
+    if type(original) is Connect:
+        return
+    replacement = Connect(original)
+    for owner in owners:
+        if owner is not None:
+            vars(owner)["connect"] = replacement

@@ -1,4 +1,4 @@
-"""What became of each boundary, and how often it failed: `doctor` reads it. Nothing here raises."""
+"""What became of each boundary, and how often it failed: `doctor` reads it."""
 
 from __future__ import annotations
 
@@ -17,8 +17,14 @@ class Ledger:
     def set(self, name: str, state: State, detail: str = "") -> None:
         self._states[name] = (state, detail)
 
-    def failed(self, name: str, error: BaseException) -> None:
-        """Counts a failure of ours. Keeps the error's type only: its traceback would hold the program's objects."""
+    def failed(self, name: str, error: Exception) -> None:
+        """Counts a failure of ours. Keeps the error's type only: its traceback would hold the program's objects.
+
+        What the program has raised into the middle of our work (a time limit, by a signal's handler or from another
+        thread) is not ours: it is raised on.
+        """
+        if type(error).__module__ != "builtins" or isinstance(error, TimeoutError):
+            raise error
         count = self._failures.get(name, (0, ""))[0]
         self._failures[name] = (count + 1, type(error).__name__)
 

@@ -1,56 +1,85 @@
 """A new thread, and work given to an executor, belong to the span that is current where they come from.
 
-Only the recorder's current span is carried: the program's own context variables are as they are without us.
+Only the recorder's current span is carried: the program's own context variables are as they are without us. The
+threads of a pool live longer than the request in which they happen to start, so they begin in no span: a piece of an
+executor's work brings its own, and anyio runs it in a copy of the caller's context.
 """
 
 from __future__ import annotations
 
 import functools
 from collections.abc import Callable
-from types import ModuleType
+from types import FunctionType, ModuleType
 from typing import Any
 
-from aftertrace._native import attach, current, detach
-from aftertrace.record.boundaries.calls import Missing, patch
+from aftertrace._native import Span, attach, current, detach
+from aftertrace.record.boundaries.calls import guarded, patch_all, step_aside, unseen
 
+NAME = "threads"
 _ATTRIBUTE = "_aftertrace_span"
+_POOLS = frozenset({"concurrent.futures.thread", "anyio._backends._asyncio", "aiosqlite.core"})
 
 
-def _remembering(original: Callable[..., Any]) -> Callable[..., Any]:
-    @functools.wraps(original)
-    def wrapper(self: Any, *args: Any, **kwargs: Any) -> Any:
-        self._aftertrace_span = current()
-        return original(self, *args, **kwargs)
+def _remember(instance: Any) -> None:
+    """With the means of `object`: a class of the program's may do anything when an attribute is set."""
+    span = current()
+    if span is not None and not _of_pool(instance):
+        object.__setattr__(instance, _ATTRIBUTE, span)
 
-    return wrapper
+
+def _of_pool(instance: Any) -> bool:
+    target = object.__getattribute__(instance, "__dict__").get("_target")
+    return type(instance).__module__ in _POOLS or (type(target) is FunctionType and target.__module__ in _POOLS)
+
+
+def _remembered(instance: Any) -> Span | None:
+    span: Span | None = object.__getattribute__(instance, "__dict__").pop(_ATTRIBUTE, None)
+    return span
+
+
+def _before(remember: Callable[[Any], None]) -> Callable[[Any], Any]:
+    def make(original: Callable[..., Any]) -> Callable[..., Any]:
+        @functools.wraps(original)
+        def wrapper(self: Any, *args: Any, **kwargs: Any) -> Any:
+            guarded(NAME, remember, self)
+            try:
+                return original(self, *args, **kwargs)
+            except BaseException as error:
+                guarded(NAME, _remembered, self)  # it did not start
+                step_aside(error)
+                raise
+
+        return unseen(wrapper)
+
+    return make
 
 
 def _within(original: Callable[..., Any]) -> Callable[..., Any]:
-    """Runs in the remembered span. What the work raises is caught inside: no frame of ours is in its traceback."""
+    """Runs in the remembered span. What the work raises is caught inside."""
 
     @functools.wraps(original)
     def wrapper(self: Any, *args: Any, **kwargs: Any) -> Any:
-        token = attach(vars(self).pop(_ATTRIBUTE, None))
+        span = guarded(NAME, _remembered, self)
+        if span is None:
+            return original(self, *args, **kwargs)
+        token = attach(span)
+        del span
         try:
             return original(self, *args, **kwargs)
         finally:
             detach(token)
 
-    return wrapper
-
-
-def _both(owner: Any, before: str, run: str) -> None:
-    if not all(callable(vars(owner).get(name)) for name in (before, run)):
-        raise Missing(f"{owner.__name__}.{run} is not there")
-    patch(owner, before, _remembering)
-    patch(owner, run, _within)
+    return unseen(wrapper)
 
 
 def threading(module: ModuleType) -> None:
-    _both(module.Thread, "start", "_bootstrap_inner")
+    patch_all(module, {"Thread.start": _before(_remember), "Thread._bootstrap_inner": _within})
+
+
+def _remember_work(item: Any) -> None:
+    vars(item)[_ATTRIBUTE] = current()
 
 
 def executors(module: ModuleType) -> None:
-    """``concurrent.futures.thread``. A worker's thread begins in the span of whoever gave it its first work: each piece
-    of work says its own, "none" included."""
-    _both(module._WorkItem, "__init__", "run")  # noqa: SLF001  # the pool has no other place
+    """``concurrent.futures.thread``."""
+    patch_all(module, {"_WorkItem.__init__": _before(_remember_work), "_WorkItem.run": _within})
