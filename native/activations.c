@@ -2,20 +2,30 @@
  * task, code armed in mid-run) the interpreter's chain of frames is the truth. */
 #include "activations.h"
 
-#define WALK_MAX 4096 /* frames; beyond it the top is taken for the caller */
+#define WALK_MAX 65536 /* comparisons; beyond them nothing is said of the caller */
+#define REVIVE_MAX 256
 
 static uint64_t activations;
+static uint64_t parked_stretch; /* in which the suspended ones were parked */
 
 uint64_t activation_next(void) { return ++activations; }
 uint64_t activation_count(void) { return activations; }
 
-static int is(const Entry *entry, Frame frame, const CodeInfo *info) { return entry->frame == frame && entry->info == info; }
+void activation_renew(Thread *thread)
+{
+    thread->shadow.depth = 0;
+    thread->shadow.stretch = at_ring.stretch;
+    if (parked_stretch != at_ring.stretch) {
+        parked_forget();
+        parked_stretch = at_ring.stretch;
+    }
+}
 
 /* Index of the entry of a live frame, from `below` downwards; -1: none. */
-static int64_t index_of(const Shadow *shadow, int64_t below, Frame frame, const CodeInfo *info)
+static int64_t index_of(const Shadow *shadow, int64_t below, Frame frame, const PyCodeObject *code)
 {
     for (int64_t i = below; i >= 0; i--)
-        if (is(&shadow->entries[i], frame, info))
+        if (entry_is(&shadow->entries[i], frame, code))
             return i;
     return -1;
 }
@@ -30,31 +40,52 @@ static void park_above(Shadow *shadow, int64_t index)
 /* The index of the nearest entry in the chain of callers, -1: none. */
 static int64_t nearest(const Shadow *shadow, Frame frame)
 {
-    Frame f = frame_previous(frame);
-    for (int i = 0; f && i < WALK_MAX; i++, f = frame_previous(f)) {
-        CodeInfo *info = code_info(frame_code(f));
-        int64_t index = info ? index_of(shadow, (int64_t)shadow->depth - 1, f, info) : -1;
+    int64_t top = (int64_t)shadow->depth - 1, compared = 0;
+    for (Frame f = frame_previous(frame); f && compared < WALK_MAX; f = frame_previous(f)) {
+        int64_t index = index_of(shadow, top, f, frame_code(f));
         if (index >= 0)
             return index;
+        compared += top + 1;
     }
-    return f ? (int64_t)shadow->depth - 1 : -1;
+    return -1;
 }
 
-uint64_t activation_settle(Thread *thread, Frame frame)
+/* Whether the top of the stack is the nearest: the chain comes to it, and past no frame that was parked. */
+static int top_is_nearest(const Entry *top, Frame frame)
+{
+    Frame f = frame_previous(frame);
+    for (int i = 0; f && f != top->frame && !parked_holds(f) && i < WALK_MAX; i++)
+        f = frame_previous(f);
+    return f == top->frame && entry_is(top, f, frame_code(f));
+}
+
+/* Callers of `frame` that were parked, but run: of a greenlet that came back, or generators through which an exception is thrown. */
+static void revive(Shadow *shadow, Frame frame)
+{
+    Frame found[REVIVE_MAX];
+    int n = 0;
+    const Entry *top = shadow_top(shadow);
+    for (Frame f = frame_previous(frame); f && n < REVIVE_MAX && !(top && f == top->frame); f = frame_previous(f))
+        if (parked_holds(f))
+            found[n++] = f;
+    while (n--) {
+        Entry parked, *entry;
+        if (parked_take(found[n], &parked) && entry_is(&parked, found[n], frame_code(found[n])) && (entry = shadow_push(shadow)))
+            *entry = parked;
+    }
+}
+
+const Entry *activation_settle(Thread *thread, Frame frame)
 {
     Shadow *shadow = &thread->shadow;
     const Entry *top = shadow_top(shadow);
-    if (!top)
-        return 0;
-    int64_t index = (int64_t)shadow->depth - 1;
-    Frame f = frame_previous(frame);
-    for (int i = 0; f && f != top->frame && i < WALK_MAX; i++)
-        f = frame_previous(f);
-    if (f != top->frame || code_info(frame_code(f)) != top->info) {
-        index = nearest(shadow, frame);
-        park_above(shadow, index);
+    if (!top && !parked_count())
+        return NULL;
+    if (!top || !top_is_nearest(top, frame)) {
+        park_above(shadow, nearest(shadow, frame));
+        revive(shadow, frame);
     }
-    return index < 0 ? 0 : shadow->entries[index].activation;
+    return shadow_top(shadow);
 }
 
 Entry *activation_begin(Thread *thread, Frame frame, CodeInfo *info, uint64_t activation, uint64_t parent)
@@ -62,46 +93,53 @@ Entry *activation_begin(Thread *thread, Frame frame, CodeInfo *info, uint64_t ac
     Entry *entry = shadow_push(&thread->shadow);
     if (!entry)
         return NULL;
-    memset(entry, 0, sizeof *entry);
     entry->frame = frame;
     entry->info = info;
     entry->activation = activation;
     entry->parent = parent;
+    entry->roll = 0;
     entry->serial = thread->context.serial;
+    entry->code = info->id;
     entry->line = LINE_UNKNOWN;
+    entry->plain = 0;
+    entry->handled = 0;
+    entry->seen_mask = 0;
     return entry;
 }
 
 Entry *activation_find(Thread *thread, Frame frame, CodeInfo *info)
 {
     Shadow *shadow = &thread->shadow;
-    int64_t index = index_of(shadow, (int64_t)shadow->depth - 1, frame, info);
+    int64_t index = index_of(shadow, (int64_t)shadow->depth - 1, frame, info->code);
     if (index >= 0) {
         park_above(shadow, index);
         return shadow_top(shadow);
     }
     Entry parked;
-    int known = parked_take(frame, &parked) && parked.info == info;
-    uint64_t parent = activation_settle(thread, frame);
-    if (!known)
-        return activation_begin(thread, frame, info, activation_next(), parent);
-    Entry *entry = shadow_push(shadow);
+    int known = parked_take(frame, &parked) && entry_is(&parked, frame, info->code);
+    const Entry *caller = activation_settle(thread, frame);
+    uint64_t parent = caller ? caller->activation : 0;
+    Entry *entry = known ? shadow_push(shadow) : activation_begin(thread, frame, info, activation_next(), parent);
     if (!entry)
         return NULL;
-    *entry = parked;
-    entry->parent = parent;
+    if (known) {
+        *entry = parked;
+        entry->parent = parent;
+    } else
+        entry->handled = 1;
     return entry;
 }
 
 int activation_live(Thread *thread, Entry **entries, Frame *frames, int max)
 {
     const Shadow *shadow = &thread->shadow;
-    int64_t left = (int64_t)shadow->depth - 1;
+    int64_t left = (int64_t)shadow->depth - 1, compared = 0;
     int n = 0;
-    Frame f = left < 0 ? NULL : frame_current();
-    for (int i = 0; f && left >= 0 && n < max && i < WALK_MAX; i++, f = frame_previous(f)) {
-        CodeInfo *info = code_info(frame_code(f));
-        int64_t index = info ? index_of(shadow, left, f, info) : -1;
+    if (left < 0 || shadow->stretch != at_ring.stretch)
+        return 0;
+    for (Frame f = frame_current(); f && left >= 0 && n < max && compared < WALK_MAX; f = frame_previous(f)) {
+        int64_t index = index_of(shadow, left, f, frame_code(f));
+        compared += left - (index < 0 ? 0 : index) + 1;
         if (index < 0)
             continue;
         entries[n] = &shadow->entries[index];

@@ -6,8 +6,21 @@
 #include "frames.h"
 #include "thread.h"
 
-/* Leaves on the shadow stack only what `frame` stands on; the rest is parked. Returns the activation of the nearest, 0: none. */
-uint64_t activation_settle(Thread *thread, Frame frame);
+/* Whether an entry is that of a frame that lives and runs `code`. An address alone says nothing: both are used again. */
+static inline int entry_is(const Entry *entry, Frame frame, const PyCodeObject *code)
+{
+    return entry->frame == frame && entry->info->code == code && entry->info->id == entry->code;
+}
+
+/* Leaves on the shadow stack only what `frame` stands on; the rest is parked. Returns the nearest, which lives; NULL: none. */
+const Entry *activation_settle(Thread *thread, Frame frame);
+
+/* The same, when the nearest is on top and has called `frame` with nothing of C between them: else NULL, and nothing is done. */
+static inline const Entry *activation_direct(const Thread *thread, Frame frame)
+{
+    const Entry *top = shadow_top(&thread->shadow);
+    return top && frame_called_by(frame, top->frame) && entry_is(top, top->frame, frame_code(top->frame)) ? top : NULL;
+}
 
 /* A frame that begins: to be called after its START has been written. NULL: no memory. */
 Entry *activation_begin(Thread *thread, Frame frame, CodeInfo *info, uint64_t activation, uint64_t parent);
@@ -15,16 +28,12 @@ Entry *activation_begin(Thread *thread, Frame frame, CodeInfo *info, uint64_t ac
 uint64_t activation_next(void); /* a number never used before */
 uint64_t activation_count(void);
 
-/* The slow half of activation_of(). */
+/* The entry of the running frame when it is not on top: found again if the stacks went apart, or a new one when it was armed in
+ * mid-run. It is the top of the shadow stack then. NULL: no memory. */
 Entry *activation_find(Thread *thread, Frame frame, CodeInfo *info);
 
-/* The entry of the running frame: its own, found again if the stacks went apart, or a new one when it was armed in mid-run. It is
- * the top of the shadow stack then. NULL: no memory. */
-static inline Entry *activation_of(Thread *thread, Frame frame, CodeInfo *info)
-{
-    Entry *top = shadow_top(&thread->shadow);
-    return top && top->frame == frame && top->info == info ? top : activation_find(thread, frame, info);
-}
+/* A stretch has begun in which nothing is known of the thread's frames. */
+void activation_renew(Thread *thread);
 
 /* The entries of the frames that run on this thread, innermost first, at most `max`, with their frames. Only what lives. */
 int activation_live(Thread *thread, Entry **entries, Frame *frames, int max);

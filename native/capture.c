@@ -28,25 +28,23 @@ static inline PyObject *slot_value(const CodeInfo *info, Frame frame, int slot)
 static void remember(Entry *entry, int slot, PyObject *value)
 {
     int i = slot % FINGERPRINTS;
-    entry->seen[i].slot = (uint16_t)(slot + 1);
+    entry->seen_mask |= (uint8_t)(1 << i);
+    entry->seen[i].slot = (uint16_t)slot;
     entry->seen[i].fingerprint = value_fingerprint(value);
 }
 
 static int changed(const Entry *entry, int slot, PyObject *value)
 {
     int i = slot % FINGERPRINTS;
-    return entry->seen[i].slot != slot + 1 || entry->seen[i].fingerprint != value_fingerprint(value);
+    return !(entry->seen_mask >> i & 1) || entry->seen[i].slot != slot || entry->seen[i].fingerprint != value_fingerprint(value);
 }
 
-/* One slot; `left` slots, this one included, are still to be written. */
-static void put_slot(Out *out, Entry *entry, Frame frame, int slot, const Caps *caps, size_t left)
+/* What is not written quickly; `left` slots, this one included, are still to be written. */
+static __attribute__((noinline)) void put_value(Out *out, Entry *entry, int slot, PyObject *value, const Caps *caps, size_t left)
 {
-    const CodeInfo *info = entry->info;
-    put_varint(out, (uint64_t)slot);
-    PyObject *value = slot_value(info, frame, slot);
     if (!value)
         put_u8(out, TAG_UNBOUND);
-    else if (info->flags[slot] & SLOT_REDACTED) {
+    else if (entry->info->flags[slot] & SLOT_REDACTED) {
         put_u8(out, TAG_REDACTED);
         put_u8(out, REASON_REDACTED_NAME);
     } else if (out_left(out) < VALUE_MIN + SLOT_MIN * left) {
@@ -59,62 +57,138 @@ static void put_slot(Out *out, Entry *entry, Frame frame, int slot, const Caps *
         if (is_mutable(value))
             remember(entry, slot, value);
     }
-    frame_slot_done(value);
 }
 
-static inline int is_chosen(const Chosen *chosen, int slot)
+/* One slot; `left` slots at most, this one included, are still to be written. 1: by value_quick(). */
+static inline int put_slot(Out *out, Entry *entry, Frame frame, int slot, const Caps *caps, size_t left)
 {
-    for (int i = 0; i < chosen->count; i++)
-        if (chosen->slots[i] == slot)
+    const CodeInfo *info = entry->info;
+    uint8_t flags = info->flags[slot];
+    put_varint(out, (uint64_t)slot);
+    PyObject *value = frame_slot(frame, info->code, slot, flags & (SLOT_CELL | SLOT_FREE));
+    int quick = value && !(flags & SLOT_REDACTED) && out_left(out) >= VALUE_MIN + SLOT_MIN * left && value_quick(out, value);
+    if (!quick)
+        put_value(out, entry, slot, value, caps, left);
+    frame_slot_done(value);
+    return quick;
+}
+
+size_t capture_room(const CodeInfo *info) { return VALUE_MIN + SLOT_MIN * (size_t)info->slots; }
+
+/* The count of slots, which is known only when they are written: `most` at most. */
+typedef struct {
+    uint8_t *at;
+    size_t count, most;
+} Slots;
+
+static inline Slots open_slots(Out *out, size_t most)
+{
+    Slots slots = {out->at, 0, most};
+    out->at += most < 0x80 ? 1 : 2;
+    return slots;
+}
+
+static inline void put_next(Slots *slots, Out *out, Entry *entry, Frame frame, int slot, const Caps *caps)
+{
+    put_slot(out, entry, frame, slot, caps, slots->most - slots->count++);
+}
+
+static inline void close_slots(const Slots *slots)
+{
+    if (slots->most < 0x80)
+        slots->at[0] = (uint8_t)slots->count;
+    else {
+        slots->at[0] = (uint8_t)(slots->count | 0x80);
+        slots->at[1] = (uint8_t)(slots->count >> 7);
+    }
+}
+
+static inline int is_written(const CodeInfo *info, const LineSet *line, int slot)
+{
+    for (int i = 0; line && i < line->writes; i++)
+        if (info->sets.slots[line->at + i] == slot)
             return 1;
     return 0;
 }
 
-static inline void choose(Chosen *chosen, int slot)
+/* A mutable that is not as it was captured. */
+static inline int is_changed(const Entry *entry, Frame frame, int slot)
 {
-    if (chosen->count < CHOSEN_MAX)
-        chosen->slots[chosen->count++] = (uint16_t)slot;
+    PyObject *value = slot_value(entry->info, frame, slot);
+    int is = value && is_mutable(value) && changed(entry, slot, value);
+    frame_slot_done(value);
+    return is;
 }
 
-void choose_line(Chosen *chosen, const Entry *entry, Frame frame)
+static inline int is_shared(const CodeInfo *info, int slot)
+{
+    for (int i = 0; i < info->shared_count; i++)
+        if (info->shared[i] == slot)
+            return 1;
+    return 0;
+}
+
+/* Instructions without a line of their own write only where a handler ends. */
+static void put_unlined(Slots *slots, Out *out, Entry *entry, Frame frame, const LineSet *line)
+{
+    const LineSets *sets = &entry->info->sets;
+    for (int i = 0; i < sets->unlined; i++) {
+        int slot = sets->slots[sets->unlined_at + i];
+        if (!is_written(entry->info, line, slot) && !is_shared(entry->info, slot))
+            put_next(slots, out, entry, frame, slot, &CAPS_LOCAL);
+    }
+}
+
+static inline void put_line(Slots *slots, Out *out, Entry *entry, Frame frame, const LineSet *line)
+{
+    const CodeInfo *info = entry->info;
+    const uint16_t *of = line ? info->sets.slots + line->at : NULL;
+    for (int i = 0; line && i < line->writes; i++)
+        put_next(slots, out, entry, frame, of[i], &CAPS_LOCAL);
+    for (int i = 0; i < info->shared_count; i++)
+        if (!is_written(info, line, info->shared[i]))
+            put_next(slots, out, entry, frame, info->shared[i], &CAPS_LOCAL);
+    if (entry->handled)
+        put_unlined(slots, out, entry, frame, line);
+    for (int i = line ? line->writes : 0; line && i < line->writes + line->reads; i++)
+        if (is_changed(entry, frame, of[i]) && !is_shared(info, of[i]))
+            put_next(slots, out, entry, frame, of[i], &CAPS_LOCAL);
+}
+
+/* At most so many: no slot twice. */
+static inline size_t most_of(const CodeInfo *info, const LineSet *line, size_t more)
+{
+    size_t most = (line ? (size_t)line->writes + line->reads : 0) + info->shared_count + info->sets.unlined + more;
+    return most < info->slots ? most : info->slots;
+}
+
+void capture_line(Out *out, Entry *entry, Frame frame)
+{
+    const LineSet *line = code_line(entry->info, entry->line);
+    Slots slots = open_slots(out, most_of(entry->info, line, 0));
+    put_line(&slots, out, entry, frame, line);
+    close_slots(&slots);
+}
+
+/* An argument whose attributes may be others now. */
+static int has_attributes(const Entry *entry, Frame frame, int slot)
+{
+    PyObject *value = slot_value(entry->info, frame, slot);
+    int has = value && (is_mutable(value) ? changed(entry, slot, value) : (Py_TYPE(value)->tp_flags & Py_TPFLAGS_HEAPTYPE) != 0);
+    frame_slot_done(value);
+    return has;
+}
+
+void capture_exit(Out *out, Entry *entry, Frame frame)
 {
     const CodeInfo *info = entry->info;
     const LineSet *line = code_line(info, entry->line);
-    chosen->count = 0;
-    if (!line)
-        return;
-    const uint16_t *slots = info->sets.slots + line->at;
-    for (int i = 0; i < line->writes; i++)
-        if (slots[i] < info->slots)
-            choose(chosen, slots[i]);
-    for (int i = line->writes; i < line->writes + line->reads; i++) {
-        if (slots[i] >= info->slots)
-            continue;
-        PyObject *value = slot_value(info, frame, slots[i]);
-        if (value && is_mutable(value) && changed(entry, slots[i], value))
-            choose(chosen, slots[i]);
-        frame_slot_done(value);
-    }
-}
-
-void choose_exit(Chosen *chosen, const Entry *entry, Frame frame)
-{
-    const CodeInfo *info = entry->info;
-    choose_line(chosen, entry, frame);
-    for (int i = 0; i < info->arguments; i++) {
-        PyObject *value = slot_value(info, frame, i);
-        if (value && !is_chosen(chosen, i) &&
-            (is_mutable(value) ? changed(entry, i, value) : (Py_TYPE(value)->tp_flags & Py_TPFLAGS_HEAPTYPE) != 0))
-            choose(chosen, i);
-        frame_slot_done(value);
-    }
-}
-
-void capture_chosen(Out *out, Entry *entry, Frame frame, const Chosen *chosen, const Caps *caps)
-{
-    put_varint(out, (uint64_t)chosen->count);
-    for (int i = 0; i < chosen->count; i++)
-        put_slot(out, entry, frame, chosen->slots[i], caps, (size_t)(chosen->count - i));
+    Slots slots = open_slots(out, most_of(info, line, info->arguments));
+    put_line(&slots, out, entry, frame, line);
+    for (int i = 0; i < info->arguments; i++)
+        if (has_attributes(entry, frame, i) && !is_written(info, line, i) && !is_shared(info, i))
+            put_next(&slots, out, entry, frame, i, &CAPS_LOCAL);
+    close_slots(&slots);
 }
 
 void capture_start(Out *out, Entry *entry, Frame frame, int level)
@@ -125,30 +199,62 @@ void capture_start(Out *out, Entry *entry, Frame frame, int level)
         while (last - frees >= n && info->flags[last - frees] & SLOT_FREE)
             frees++;
     size_t left = (size_t)(n + frees);
+    int plain = 1;
     put_varint(out, left);
-    for (int i = 0; i < n; i++, left--)
-        put_slot(out, entry, frame, i, level >= LEVEL_LINES && !(info->flags[i] & SLOT_SELF) ? &CAPS_LOCAL : &CAPS_BRIEF, left);
+    for (int i = 0; i < n; i++, left--) {
+        const Caps *caps = level >= LEVEL_LINES && !(info->flags[i] & SLOT_SELF) ? &CAPS_LOCAL : &CAPS_BRIEF;
+        plain &= put_slot(out, entry, frame, i, caps, left) | (i >= info->fixed);
+    }
+    entry->plain = (uint8_t)plain;
     for (int i = info->slots - frees; i < info->slots; i++, left--)
         put_slot(out, entry, frame, i, &CAPS_BRIEF, left);
 }
 
-void capture_bound(Out *out, Entry *entry, Frame frame, const Caps *caps)
+/* An argument that is what it was at START: never written, and of a type that cannot change. */
+static inline int is_as_before(const CodeInfo *info, int slot, PyObject *value)
+{
+    PyTypeObject *type = Py_TYPE(value);
+    return info->flags[slot] & SLOT_FIXED && (type == &PyLong_Type || type == &PyUnicode_Type || value == Py_None || type == &PyBool_Type
+                                              || type == &PyFloat_Type || type == &PyBytes_Type);
+}
+
+#define WORDS (MAX_SLOTS / 64 + 1)
+
+static void put_unbound(Out *out, const uint64_t *unbound, int from, int to)
+{
+    for (int i = from; i < to; i++)
+        if (unbound[i / 64] >> (i % 64) & 1) {
+            put_varint(out, (uint64_t)i);
+            put_u8(out, TAG_UNBOUND);
+        }
+}
+
+void capture_all(Out *out, Entry *entry, Frame frame, const Caps *caps, int changed)
 {
     const CodeInfo *info = entry->info;
-    size_t left = 0;
-    uint64_t bound[16] = {0}; /* MAX_SLOTS bits */
-    for (int i = 0; i < info->slots; i++) {
+    int from = changed && entry->plain ? info->fixed : 0;
+    size_t left = 0, empty = 0;
+    uint64_t bound[WORDS], unbound[WORDS];
+    bound[from / 64] = unbound[from / 64] = 0;
+    for (int i = from; i < info->slots; i++) {
+        if (i % 64 == 0)
+            bound[i / 64] = unbound[i / 64] = 0;
         PyObject *value = slot_value(info, frame, i);
-        if (value) {
+        if (!value) {
+            unbound[i / 64] |= UINT64_C(1) << (i % 64);
+            empty++;
+        } else if (!(changed && is_as_before(info, i, value))) {
             bound[i / 64] |= UINT64_C(1) << (i % 64);
             left++;
         }
         frame_slot_done(value);
     }
-    put_varint(out, left);
-    for (int i = 0; left; i++)
-        if (bound[i / 64] >> (i % 64) & 1)
-            put_slot(out, entry, frame, i, caps, left--);
+    put_varint(out, left + empty);
+    if (empty)
+        put_unbound(out, unbound, from, info->slots);
+    for (int word = from / 64; left; word++)
+        for (uint64_t bits = bound[word]; bits; bits &= bits - 1)
+            put_slot(out, entry, frame, word * 64 + __builtin_ctzll(bits), caps, left--);
 }
 
 static void put_frame(Out *out, Entry *entry, Frame frame)
@@ -158,7 +264,7 @@ static void put_frame(Out *out, Entry *entry, Frame frame)
     put_varint(out, entry->info->id);
     put_varint(out, entry->parent);
     put_varint(out, (uint64_t)(lasti < 0 ? 0 : lasti));
-    capture_bound(out, entry, frame, &CAPS_BRIEF);
+    capture_all(out, entry, frame, &CAPS_BRIEF, 0);
     entry->roll = at_ring.roll;
 }
 
@@ -178,7 +284,7 @@ static size_t keyframe_room(int inner)
 }
 
 /* Frames with so many slots that not even their numbers fit are left to their next event. */
-static int fits(const CodeInfo *info, size_t room) { return (size_t)info->slots * SLOT_MIN + VALUE_MIN + 64 <= room; }
+static int fits(const CodeInfo *info, size_t room) { return capture_room(info) + 64 <= room; }
 
 void capture_keyframe(void)
 {

@@ -5,31 +5,24 @@
 #include "activations.h"
 #include "values.h"
 
-#define CHOSEN_MAX 64
-
 extern const Caps CAPS_VALUE;  /* returned, yielded, at an unwind */
 extern const Caps CAPS_LOCAL;  /* written by a line, bound at a return, arguments */
 extern const Caps CAPS_BRIEF;  /* without attributes: the receiver at START, and all arguments at calls */
 
-/* A choice of slots, in the order in which they are written. */
-typedef struct {
-    uint16_t slots[CHOSEN_MAX];
-    int count;
-} Chosen;
+/* Room that the slots of any record of this code may need: what stands before them must leave it. */
+size_t capture_room(const CodeInfo *info);
 
 /* What the line that has just run wrote, and the mutables it read that changed since they were last captured. */
-void choose_line(Chosen *chosen, const Entry *entry, Frame frame);
+void capture_line(Out *out, Entry *entry, Frame frame);
 
 /* The same, and the arguments that have attributes: what a return adds. */
-void choose_exit(Chosen *chosen, const Entry *entry, Frame frame);
-
-void capture_chosen(Out *out, Entry *entry, Frame frame, const Chosen *chosen, const Caps *caps);
+void capture_exit(Out *out, Entry *entry, Frame frame);
 
 /* Arguments and free variables at START. `entry` may lack its place on the stack. */
 void capture_start(Out *out, Entry *entry, Frame frame, int level);
 
-/* All that are bound. */
-void capture_bound(Out *out, Entry *entry, Frame frame, const Caps *caps);
+/* All, UNBOUND where they are; `changed`: but for arguments that are as they were at START for certain. */
+void capture_all(Out *out, Entry *entry, Frame frame, const Caps *caps, int changed);
 
 /* A FRAME record of its own, unless this sub-buffer knows the frame's values. */
 void capture_frame(Entry *entry, Frame frame);

@@ -10,16 +10,20 @@
 enum { DEFINE_FILE = 1, DEFINE_CODE = 2 };
 
 #define MAX_COPIES 1000   /* code objects of one place: generated again and again */
+#define MAX_PLACES 65536  /* of which copies are counted */
 #define MAX_LIBRARY 4096  /* remembered file names that are not user code */
 #define MAX_FILES 65536
-#define MAX_SLOTS 1000
 
-Py_ssize_t codes_extra = -1;
 
+CodeInfo *codes_cache[CODES_CACHE];
+
+static Py_ssize_t extra = -1; /* index into co_extra */
 static SetEvents set_events;
 static int watcher = -1;
 static CodeInfo all = {.next = &all, .previous = &all}; /* ring of all that is armed */
+static CodeInfo *spare; /* infos to be used again, linked by `next` */
 static uint32_t codes_made, codes_live, files_made;
+static uint64_t full; /* stretch in which it was said that the definitions are full */
 static PyObject *user_files;    /* dict: path -> id */
 static PyObject *library_files; /* set of paths */
 static PyObject *copies;        /* dict: (path, qualified name, first line) -> count */
@@ -32,6 +36,7 @@ static void unlink_info(CodeInfo *info)
     codes_live--;
 }
 
+/* From the end of its code object, among others. */
 static void free_info(void *pointer)
 {
     CodeInfo *info = pointer;
@@ -41,7 +46,29 @@ static void free_info(void *pointer)
         unlink_info(info);
     linesets_free(&info->sets);
     free(info->flags);
-    free(info);
+    free(info->shared);
+    *info = (CodeInfo){.next = spare};
+    spare = info;
+}
+
+static CodeInfo *new_info(void)
+{
+    CodeInfo *info = spare;
+    if (!info)
+        return calloc(1, sizeof *info);
+    spare = info->next;
+    info->next = NULL;
+    return info;
+}
+
+CodeInfo *codes_find(PyCodeObject *code)
+{
+    void *info = NULL;
+    if (PyUnstable_Code_GetExtra((PyObject *)code, extra, &info) < 0)
+        PyErr_Clear();
+    if (info)
+        codes_cache[((uintptr_t)code >> 5 ^ (uintptr_t)code >> 14) % CODES_CACHE] = info;
+    return info;
 }
 
 /* -- definitions -------------------------------------------------------------------------------------------------- */
@@ -50,8 +77,10 @@ static int define(uint8_t kind, const Out *out, uint8_t *body)
 {
     int failed = ring_define(kind, body, (size_t)(out->at - body));
     free(body);
-    if (failed)
-        ring_gap(2, "definitions full");
+    if (failed && full != at_ring.stretch) {
+        full = at_ring.stretch;
+        ring_lost(2, "definitions full");
+    }
     return failed;
 }
 
@@ -106,6 +135,13 @@ static int define_code(const CodeInfo *info)
     return define(DEFINE_CODE, &out, body);
 }
 
+/* Records of code that is not defined would say nothing. Its events stay off, since it is not among `all` any more. */
+static void disarm(CodeInfo *info)
+{
+    if (PyUnstable_Code_SetExtra((PyObject *)info->code, extra, NULL) < 0) /* frees it */
+        PyErr_Clear();
+}
+
 void codes_redefine(void)
 {
     PyObject *path, *id;
@@ -119,8 +155,11 @@ void codes_redefine(void)
             PyErr_Clear(); /* the source is missing then, nothing else */
         Py_XDECREF(pair);
     }
-    for (CodeInfo *info = all.next; info != &all; info = info->next)
-        define_code(info);
+    for (CodeInfo *info = all.next, *next; info != &all; info = next) {
+        next = info->next;
+        if (define_code(info) < 0)
+            disarm(info);
+    }
 }
 
 /* -- classification ------------------------------------------------------------------------------------------------ */
@@ -139,7 +178,7 @@ static int remember_user(PyObject *path, uint32_t *id)
         return -1;
     PyObject *number = PyLong_FromUnsignedLong(++files_made);
     PyObject *pair = number ? PyTuple_Pack(2, number, path) : NULL;
-    int failed = !pair || PyDict_SetItem(user_files, path, number) < 0 || PyList_Append(pending_files, pair) < 0;
+    int failed = !pair || PyDict_SetItem(user_files, path, number) < 0 || !pending_files || PyList_Append(pending_files, pair) < 0;
     Py_XDECREF(number);
     Py_XDECREF(pair);
     *id = files_made;
@@ -171,6 +210,8 @@ static int classify(PyObject *path, uint32_t *id)
 /* How many code objects there have been at this place; the count stops at the limit. -1: exception. */
 static long count_copy(PyCodeObject *code)
 {
+    if (PyDict_GET_SIZE(copies) >= MAX_PLACES)
+        PyDict_Clear(copies);
     PyObject *line = PyLong_FromLong(code->co_firstlineno);
     PyObject *key = line ? PyTuple_Pack(3, code->co_filename, code->co_qualname, line) : NULL;
     PyObject *known = key ? PyDict_GetItemWithError(copies, key) : NULL;
@@ -211,9 +252,19 @@ static int fill_flags(CodeInfo *info, PyCodeObject *code)
     return 0;
 }
 
+/* Arguments that no line writes. Cells may be written by others. */
+static void find_fixed(CodeInfo *info)
+{
+    for (int i = 0; i < info->arguments; i++)
+        if (!(info->flags[i] & SLOT_CELL) && !linesets_writes(&info->sets, i))
+            info->flags[i] |= SLOT_FIXED;
+    while (info->fixed < info->arguments && info->flags[info->fixed] & SLOT_FIXED)
+        info->fixed++;
+}
+
 static CodeInfo *make_info(PyCodeObject *code, uint32_t file)
 {
-    CodeInfo *info = calloc(1, sizeof *info);
+    CodeInfo *info = new_info();
     if (!info)
         return NULL;
     info->code = code;
@@ -225,12 +276,30 @@ static CodeInfo *make_info(PyCodeObject *code, uint32_t file)
     info->suspends = (code->co_flags & (CO_GENERATOR | CO_COROUTINE | CO_ASYNC_GENERATOR)) != 0;
     info->lines = linesets_span(code) <= MAX_LINES;
     info->id = codes_made + 1;
-    if (fill_flags(info, code) < 0 || (info->lines && linesets_build(&info->sets, code) < 0) || define_code(info) < 0) {
+    if (fill_flags(info, code) < 0 || (info->lines && linesets_build(&info->sets, code, info->slots) < 0) || define_code(info) < 0) {
         free_info(info);
         return NULL;
     }
+    if (info->lines)
+        find_fixed(info);
     codes_made++;
     return info;
+}
+
+static int share(PyCodeObject *code, int slot)
+{
+    CodeInfo *info = code_info(code);
+    if (!info || slot >= info->slots)
+        return 0;
+    for (int i = 0; i < info->shared_count; i++)
+        if (info->shared[i] == slot)
+            return 0;
+    uint16_t *shared = realloc(info->shared, (info->shared_count + 1u) * sizeof *shared);
+    if (shared) {
+        info->shared = shared;
+        shared[info->shared_count++] = (uint16_t)slot;
+    }
+    return 0;
 }
 
 static void link_info(CodeInfo *info)
@@ -247,13 +316,16 @@ static int attach(PyCodeObject *code, uint32_t file)
     CodeInfo *info = make_info(code, file);
     if (!info)
         return -1;
-    if (PyUnstable_Code_SetExtra((PyObject *)code, codes_extra, info) < 0) {
+    if (PyUnstable_Code_SetExtra((PyObject *)code, extra, info) < 0) {
         free_info(info);
         return -1;
     }
     link_info(info);
+    linesets_shared(code, share);
     if (!info->lines)
         ring_gap(3, "more than 2000 lines: calls only");
+    if (code->co_nlocalsplus > MAX_SLOTS)
+        ring_gap(3, "more than 1000 variables: the others are missing");
     return set_events(info);
 }
 
@@ -279,7 +351,7 @@ static int consider(PyCodeObject *code)
 /* Called while a code object is being made: whatever fails here must not be seen by the program. */
 static int on_code(PyCodeEvent event, PyCodeObject *code)
 {
-    if (event != PY_CODE_EVENT_CREATE || !at_ring.on)
+    if (event != PY_CODE_EVENT_CREATE || !at_ring.stretch)
         return 0;
     PyObject *pending = PyErr_GetRaisedException();
     if (consider(code) < 0)
@@ -311,10 +383,10 @@ int codes_set_events(void)
 
 PyObject *codes_new_files(void)
 {
-    PyObject *files = pending_files ? pending_files : PyList_New(0);
-    pending_files = PyList_New(0);
-    if (!pending_files)
-        Py_CLEAR(files);
+    PyObject *fresh = PyList_New(0), *files = pending_files;
+    if (!fresh || !files)
+        return fresh; /* NULL: no memory, and nothing is lost */
+    pending_files = fresh;
     return files;
 }
 
@@ -335,7 +407,7 @@ int codes_start(SetEvents events)
     if (ready(&user_files, PyDict_New()) < 0 || ready(&library_files, PySet_New(NULL)) < 0 || ready(&copies, PyDict_New()) < 0 ||
         ready(&pending_files, PyList_New(0)) < 0)
         return -1;
-    if (codes_extra < 0 && (codes_extra = PyUnstable_Eval_RequestCodeExtraIndex(free_info)) < 0)
+    if (extra < 0 && (extra = PyUnstable_Eval_RequestCodeExtraIndex(free_info)) < 0)
         return -1;
     if (watcher < 0)
         watcher = PyCode_AddWatcher(on_code);

@@ -6,7 +6,8 @@
 
 enum SlotFlag { /* as in the CODE definition */
     SLOT_LOCAL = 1, SLOT_CELL = 2, SLOT_FREE = 4, SLOT_ARGUMENT = 8, SLOT_REDACTED = 16,
-    SLOT_SELF = 32, /* ours: the receiver of a method */
+    SLOT_SELF = 32,  /* ours: the receiver of a method */
+    SLOT_FIXED = 64, /* ours: an argument that the code never writes */
 };
 
 typedef struct {
@@ -19,30 +20,39 @@ typedef struct {
     int32_t first, count; /* lines first ... first + count - 1 */
     LineSet *lines;
     uint16_t *slots;
+    uint32_t unlined_at; /* in `slots`: those that instructions without a line of their own write */
+    uint16_t unlined;
 } LineSets;
 
+/* Its memory is used for nothing else ever: who holds a pointer that may be stale can ask whether `code` and `id` are still those. */
 typedef struct CodeInfo {
-    uint32_t id; /* in the definitions; 0 until defined */
+    PyCodeObject *code; /* borrowed: its co_extra owns this; NULL: spare */
+    uint32_t id;        /* in the definitions, never reused; 0: none */
     uint32_t file;
     int32_t first_line;
     uint16_t slots, arguments;
+    uint16_t fixed;   /* leading slots that are SLOT_FIXED */
     uint8_t suspends; /* generator, coroutine or asynchronous generator */
     uint8_t lines;    /* may have LINE events */
     uint8_t *flags;   /* SlotFlag, per slot */
     LineSets sets;
-    PyCodeObject *code; /* borrowed: its co_extra owns this */
+    uint16_t *shared; /* slots that others rebind */
+    uint16_t shared_count;
     struct CodeInfo *next, *previous;
 } CodeInfo;
 
-extern Py_ssize_t codes_extra; /* index into co_extra */
+#define CODES_CACHE 512
+#define MAX_SLOTS 1000 /* variables that are captured */
+
+extern CodeInfo *codes_cache[CODES_CACHE]; /* by address of the code; may be stale */
+
+CodeInfo *codes_find(PyCodeObject *code); /* the slow half of code_info() */
 
 /* NULL: not user code, or not armed. */
 static inline CodeInfo *code_info(PyCodeObject *code)
 {
-    void *info = NULL;
-    if (PyUnstable_Code_GetExtra((PyObject *)code, codes_extra, &info) < 0)
-        PyErr_Clear();
-    return info;
+    CodeInfo *info = codes_cache[((uintptr_t)code >> 5 ^ (uintptr_t)code >> 14) % CODES_CACHE];
+    return info && info->code == code ? info : codes_find(code);
 }
 
 /* The set of a line, NULL: nothing is known of it. */
@@ -65,7 +75,14 @@ uint32_t codes_armed(void);
 
 /* linesets.c: 0, or -1 when there is no memory (an exception may be set). Not for more than MAX_LINES lines. */
 #define MAX_LINES 2000
-int linesets_build(LineSets *sets, PyCodeObject *code);
+int linesets_build(LineSets *sets, PyCodeObject *code, int slots); /* of `slots` slots, the others are left out */
+int linesets_writes(const LineSets *sets, int slot);               /* whether any line does */
+
+/* Variables that closures share and that one of them rebinds: calls `visit` for each (code, slot) in which one may so change during
+ * any line. */
+typedef int (*SharedVisit)(PyCodeObject *code, int slot);
+void linesets_shared(PyCodeObject *code, SharedVisit visit);
+
 int linesets_span(PyCodeObject *code); /* lines from the first to the last */
 void linesets_free(LineSets *sets);
 

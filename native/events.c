@@ -3,6 +3,7 @@
  * While one runs, the interpreter delivers no other event on that thread. */
 #include "events.h"
 #include "capture.h"
+#include "record.h"
 #include "spans.h"
 
 #include <stddef.h>
@@ -18,6 +19,9 @@ typedef struct {
     Entry *entry;
 } Event;
 
+#define ALWAYS_INLINE inline __attribute__((always_inline)) /* the hot path is one function per event */
+#define DOUBTS_TOLD 100 /* in GAPs; later ones are only counted */
+
 static const Caps CAPS_EXCEPTION = {.depth = 2, .items = 8, .fields = 8, .text = 512};
 static const Caps CAPS_AGAIN = {.depth = 0, .items = 0, .fields = 0, .text = 32}; /* written in full before */
 
@@ -29,106 +33,159 @@ static inline void read_context(Thread *thread)
         segment_set(context);
 }
 
-/* User code, and its frame is the one that runs: 1. */
-static inline int locate(Event *event, PyObject *const *args)
+static void doubt(void)
 {
-    if (!at_ring.on || !(event->info = code_info((PyCodeObject *)args[0])) || !(event->thread = thread_self()))
-        return 0;
-    event->frame = frame_current();
-    if (event->frame && frame_code(event->frame) == (PyCodeObject *)args[0])
-        return 1;
-    events_doubts++;
-    return 0;
+    at_ring.roll++; /* what was captured so far is not relied upon */
+    if (events_doubts++ < DOUBTS_TOLD)
+        ring_gap(6, "an event of a frame that does not run");
 }
 
-/* An event of a frame that has been running: its entry, its context, and its values known in this sub-buffer. */
-static inline int running(Event *event, PyObject *const *args)
+/* A thread that records, and whose stack is of this stretch: 1. */
+static inline int ready(Event *event)
 {
-    if (!locate(event, args) || !(event->entry = activation_of(event->thread, event->frame, event->info)))
+    event->thread = thread_self();
+    if (!at_ring.stretch || !event->thread)
         return 0;
+    if (event->thread->shadow.stretch != at_ring.stretch)
+        activation_renew(event->thread);
+    return 1;
+}
+
+/* Of user code: 1, with the running frame, and its entry if that is on top of the stack. */
+static ALWAYS_INLINE int locate(Event *event, PyObject *const *args)
+{
+    PyCodeObject *code = (PyCodeObject *)args[0];
+    if (!ready(event))
+        return 0;
+    event->frame = frame_running(code);
+    event->entry = shadow_top(&event->thread->shadow);
+    if (event->entry && entry_is(event->entry, event->frame, code)) {
+        event->info = event->entry->info;
+        return 1;
+    }
+    event->entry = NULL;
+    event->info = code_info(code);
+    if (event->info && !event->frame)
+        doubt();
+    return event->info && event->frame;
+}
+
+static inline int find_entry(Event *event)
+{
+    return event->entry || (event->entry = activation_find(event->thread, event->frame, event->info));
+}
+
+/* Reads the context anew, or writes a SEGMENT, the next sub-buffer, the frame's values. */
+static __attribute__((noinline)) void catch_up(Event *event)
+{
     if (event->entry->serial != event->thread->context.serial) {
         read_context(event->thread);
         event->entry->serial = event->thread->context.serial;
     }
-    if (event->entry->roll != at_ring.roll)
+    record_prepare(event->thread);
+    for (int i = 0; i < 3 && event->entry->roll != at_ring.roll; i++) { /* once; twice when the FRAME fills the sub-buffer */
         capture_frame(event->entry, event->frame);
+        record_prepare(event->thread);
+    }
+}
+
+/* An event of a frame that has been running: its entry, its context, its values known in this sub-buffer, and room for a record. */
+static ALWAYS_INLINE int running(Event *event, PyObject *const *args)
+{
+    if (!locate(event, args) || !find_entry(event))
+        return 0;
+    if (event->entry->serial != event->thread->context.serial || event->entry->roll != at_ring.roll || !record_is_ready(event->thread))
+        catch_up(event);
     return 1;
 }
 
-static inline uint64_t lasti_of(PyObject *offset) { return (uint64_t)PyLong_AsLong(offset) / sizeof(_Py_CODEUNIT); }
+/* The interpreter's offsets and lines are exact ints. */
+static inline uint64_t number_of(PyObject *o)
+{
+    const _PyLongValue *v = &((PyLongObject *)o)->long_value;
+    return v->lv_tag < 2 << 3 ? v->ob_digit[0] : (uint64_t)PyLong_AsLong(o);
+}
+
+static inline uint64_t lasti_of(PyObject *offset) { return number_of(offset) / sizeof(_Py_CODEUNIT); }
 
 static inline uint64_t identity(PyObject *o) { return (uint64_t)(uintptr_t)o >> 4; }
 
 /* -- calls ------------------------------------------------------------------------------------------------------- */
 
-/* Where the caller stands, + 1; 0 when the frame that called is not the one that `parent` names. */
-static inline uint64_t call_site(const Event *event, uint64_t parent)
+/* Where the caller stands, + 1; 0 when it is not known. */
+static inline uint64_t call_site(const Entry *caller)
 {
-    const Entry *top = shadow_top(&event->thread->shadow);
-    if (!parent || !top)
-        return 0;
-    int lasti = frame_lasti(top->frame); /* settled: it lives */
+    int lasti = caller ? frame_lasti(caller->frame) : -1;
     return lasti < 0 ? 0 : (uint64_t)lasti + 1;
 }
 
-static void write_start(Event *event, uint64_t parent)
+static inline void write_start(Event *event, uint64_t parent, uint64_t site)
 {
     Out out;
-    uint64_t site = call_site(event, parent), activation = activation_next();
-    if (!ring_begin(&out, REC_START))
-        return;
-    Entry *entry = activation_begin(event->thread, event->frame, event->info, activation, parent);
+    record_begin(event->thread, &out, REC_START);
+    Entry *entry = activation_begin(event->thread, event->frame, event->info, activation_next(), parent);
     if (!entry)
         return;
     entry->roll = at_ring.roll;
-    put_varint(&out, ring_dt());
-    put_varint(&out, activation);
+    put_varint(&out, record_dt());
+    put_varint(&out, entry->activation);
     put_varint(&out, event->info->id);
     put_varint(&out, parent);
     put_varint(&out, site);
     capture_start(&out, entry, event->frame, events_level);
-    ring_commit(&out);
+    record_commit(&out);
 }
 
 static void on_start(PyObject *const *args)
 {
     Event event;
     Entry stale;
-    if (!locate(&event, args))
+    PyCodeObject *code = (PyCodeObject *)args[0];
+    if (!ready(&event) || !(event.info = code_info(code)))
         return;
+    if (!(event.frame = frame_running(code))) {
+        doubt();
+        return;
+    }
     if (event.info->suspends)
         parked_take(event.frame, &stale); /* one that was dropped while suspended, at the same address */
-    uint64_t parent = activation_settle(event.thread, event.frame);
-    read_context(event.thread);
-    write_start(&event, parent);
+    const Entry *caller = activation_direct(event.thread, event.frame);
+    if (!caller || caller->serial != event.thread->context.serial) {
+        /* Else the context is the caller's, and who changes that tells segment_set(): contexts are entered by C only. */
+        caller = caller ? caller : activation_settle(event.thread, event.frame);
+        read_context(event.thread);
+    }
+    write_start(&event, caller ? caller->activation : 0, call_site(caller));
 }
 
 static void pop(const Event *event) { event->thread->shadow.depth--; }
 
+static inline void put_returned(Out *out, const Event *event, PyObject *value)
+{
+    size_t half = out_left(out) / 2, most = out_left(out) - capture_room(event->info);
+    if (!value_quick(out, value))
+        value_write(out, value, &CAPS_VALUE, half < most ? half : most);
+}
+
 /* Slots at an exit: what is pending at lines, all at calls. */
 static inline void put_exit(Out *out, const Event *event)
 {
-    Chosen chosen;
-    if (events_level < LEVEL_LINES || !event->info->lines) {
-        capture_bound(out, event->entry, event->frame, &CAPS_LOCAL);
-        return;
-    }
-    choose_exit(&chosen, event->entry, event->frame);
-    capture_chosen(out, event->entry, event->frame, &chosen, &CAPS_LOCAL);
+    if (events_level < LEVEL_LINES || !event->info->lines)
+        capture_all(out, event->entry, event->frame, &CAPS_LOCAL, 1);
+    else
+        capture_exit(out, event->entry, event->frame);
 }
 
-static inline int put_return(const Event *event, PyObject *const *args, enum RecordKind kind)
+static inline void put_return(const Event *event, PyObject *const *args, enum RecordKind kind)
 {
     Out out;
-    if (!ring_begin(&out, kind))
-        return 0;
-    put_varint(&out, ring_dt());
+    record_open(&out, kind, RECORD_MAX);
+    put_varint(&out, record_dt());
     put_varint(&out, event->entry->activation);
     put_varint(&out, lasti_of(args[1]));
-    value_write(&out, args[2], &CAPS_VALUE, out_left(&out) / 2);
+    put_returned(&out, event, args[2]);
     put_exit(&out, event);
-    ring_commit(&out);
-    return 1;
+    record_commit(&out);
 }
 
 static void on_return(PyObject *const *args)
@@ -156,22 +213,23 @@ static int resumed(Event *event, PyObject *const *args)
     if (!locate(event, args))
         return 0;
     read_context(event->thread);
-    event->entry = activation_of(event->thread, event->frame, event->info);
-    if (event->entry)
-        event->entry->serial = event->thread->context.serial;
-    return event->entry != NULL;
+    if (!find_entry(event))
+        return 0;
+    event->entry->serial = event->thread->context.serial;
+    return 1;
 }
 
 static void on_resume(PyObject *const *args)
 {
     Event event;
     Out out;
-    if (!resumed(&event, args) || !ring_begin(&out, REC_RESUME))
+    if (!resumed(&event, args))
         return;
-    put_varint(&out, ring_dt());
+    record_begin(event.thread, &out, REC_RESUME);
+    put_varint(&out, record_dt());
     put_varint(&out, event.entry->activation);
     put_varint(&out, event.entry->parent);
-    ring_commit(&out);
+    record_commit(&out);
     capture_frame(event.entry, event.frame);
 }
 
@@ -181,16 +239,15 @@ static void on_line(PyObject *const *args)
 {
     Event event;
     Out out;
-    Chosen chosen;
-    if (!running(&event, args) || !ring_begin(&out, REC_LINE))
+    if (!running(&event, args))
         return;
-    int32_t line = (int32_t)PyLong_AsLong(args[1]) - event.info->first_line;
+    record_open(&out, REC_LINE, RECORD_MAX);
+    int32_t line = (int32_t)number_of(args[1]) - event.info->first_line;
     put_varint(&out, event.entry->activation);
     put_svarint(&out, line);
-    choose_line(&chosen, event.entry, event.frame);
-    capture_chosen(&out, event.entry, event.frame, &chosen, &CAPS_LOCAL);
+    capture_line(&out, event.entry, event.frame);
     event.entry->line = line;
-    ring_commit(&out);
+    record_commit(&out);
 }
 
 /* -- exceptions: global events until 3.15, so most are of library code and end in locate() ------------------------------------- */
@@ -209,21 +266,23 @@ static void on_throw(PyObject *const *args)
 {
     Event event;
     Out out;
-    if (!resumed(&event, args) || !ring_begin(&out, REC_THROW))
+    if (!resumed(&event, args))
         return;
-    put_varint(&out, ring_dt());
+    record_begin(event.thread, &out, REC_THROW);
+    put_varint(&out, record_dt());
     put_varint(&out, event.entry->activation);
     put_varint(&out, event.entry->parent);
     put_exception(&out, event.thread, args[2]);
-    ring_commit(&out);
+    record_commit(&out);
     capture_frame(event.entry, event.frame);
 }
 
 static inline int open_exceptional(Event *event, Out *out, PyObject *const *args, enum RecordKind kind)
 {
-    if (!running(event, args) || !ring_begin(out, kind))
+    if (!running(event, args))
         return 0;
-    put_varint(out, ring_dt());
+    record_open(out, kind, RECORD_MAX);
+    put_varint(out, record_dt());
     put_varint(out, event->entry->activation);
     put_varint(out, lasti_of(args[1]));
     return 1;
@@ -240,7 +299,7 @@ static void on_raise(PyObject *const *args)
         return;
     }
     put_exception(&out, event.thread, args[2]);
-    ring_commit(&out);
+    record_commit(&out);
 }
 
 static void on_reraise(PyObject *const *args)
@@ -250,7 +309,7 @@ static void on_reraise(PyObject *const *args)
     if (!open_exceptional(&event, &out, args, REC_RERAISE))
         return;
     put_varint(&out, identity(args[2]));
-    ring_commit(&out);
+    record_commit(&out);
 }
 
 static void on_handled(PyObject *const *args)
@@ -259,8 +318,9 @@ static void on_handled(PyObject *const *args)
     Out out;
     if (!open_exceptional(&event, &out, args, REC_HANDLED))
         return;
+    event.entry->handled = 1;
     put_varint(&out, identity(args[2]));
-    ring_commit(&out);
+    record_commit(&out);
 }
 
 static void on_unwind(PyObject *const *args)
@@ -270,8 +330,8 @@ static void on_unwind(PyObject *const *args)
     if (!open_exceptional(&event, &out, args, REC_UNWIND))
         return;
     put_varint(&out, identity(args[2]));
-    capture_bound(&out, event.entry, event.frame, &CAPS_VALUE);
-    ring_commit(&out);
+    capture_all(&out, event.entry, event.frame, &CAPS_VALUE, 0);
+    record_commit(&out);
     pop(&event);
 }
 
@@ -280,17 +340,7 @@ static void on_unwind(PyObject *const *args)
 typedef struct {
     PyObject_HEAD
     vectorcallfunc vectorcall;
-    void (*write)(PyObject *const *args);
-    Py_ssize_t arguments;
 } Callback;
-
-static PyObject *call(PyObject *self, PyObject *const *args, size_t n, PyObject *names)
-{
-    const Callback *callback = (Callback *)self;
-    if (PyVectorcall_NARGS(n) == callback->arguments && Py_IS_TYPE(args[0], &PyCode_Type))
-        callback->write(args);
-    Py_RETURN_NONE;
-}
 
 static PyTypeObject CallbackType = {
     PyVarObject_HEAD_INIT(NULL, 0).tp_name = "aftertrace._native.Callback",
@@ -300,16 +350,34 @@ static PyTypeObject CallbackType = {
     .tp_call = PyVectorcall_Call,
 };
 
-#define CALLBACK(function, count) \
-    (PyObject *)&(Callback){PyObject_HEAD_INIT(&CallbackType).vectorcall = call, .write = function, .arguments = count}
+/* on_*() as a callable of `count` arguments, the first of which is a code object. */
+#define CALLABLE(function, count)                                                                    \
+    static PyObject *call_##function(PyObject *self, PyObject *const *args, size_t n, PyObject *names) \
+    {                                                                                                \
+        if (PyVectorcall_NARGS(n) == count && Py_IS_TYPE(args[0], &PyCode_Type))                      \
+            function(args);                                                                          \
+        Py_RETURN_NONE;                                                                              \
+    }                                                                                                \
+    static Callback callable_##function = {PyObject_HEAD_INIT(&CallbackType).vectorcall = call_##function};
+
+CALLABLE(on_start, 2)
+CALLABLE(on_resume, 2)
+CALLABLE(on_return, 3)
+CALLABLE(on_yield, 3)
+CALLABLE(on_line, 2)
+CALLABLE(on_throw, 3)
+CALLABLE(on_raise, 3)
+CALLABLE(on_reraise, 3)
+CALLABLE(on_unwind, 3)
+CALLABLE(on_handled, 3)
+
+#define KIND(name, function, local) {name, (PyObject *)&callable_##function, local}
 
 const EventKind events_kinds[] = {
-    {"PY_START", CALLBACK(on_start, 2), 1},     {"PY_RESUME", CALLBACK(on_resume, 2), 1},
-    {"PY_RETURN", CALLBACK(on_return, 3), 1},   {"PY_YIELD", CALLBACK(on_yield, 3), 1},
-    {"LINE", CALLBACK(on_line, 2), 1},          {"PY_THROW", CALLBACK(on_throw, 3), 0},
-    {"RAISE", CALLBACK(on_raise, 3), 0},        {"RERAISE", CALLBACK(on_reraise, 3), 0},
-    {"PY_UNWIND", CALLBACK(on_unwind, 3), 0},   {"EXCEPTION_HANDLED", CALLBACK(on_handled, 3), 0},
-    {NULL, NULL, 0},
+    KIND("PY_START", on_start, 1),   KIND("PY_RESUME", on_resume, 1),   KIND("PY_RETURN", on_return, 1),
+    KIND("PY_YIELD", on_yield, 1),   KIND("LINE", on_line, 1),          KIND("PY_THROW", on_throw, 0),
+    KIND("RAISE", on_raise, 0),      KIND("RERAISE", on_reraise, 0),    KIND("PY_UNWIND", on_unwind, 0),
+    KIND("EXCEPTION_HANDLED", on_handled, 0), {NULL, NULL, 0},
 };
 
 int events_init(void) { return PyType_Ready(&CallbackType); }

@@ -61,14 +61,16 @@ static inline Frame frames_fast_real(const _PyInterpreterFrame *f)
     return f;
 }
 
-static inline Frame frames_fast_current(void)
+static inline const _PyInterpreterFrame *frames_fast_raw(void)
 {
 #if PY_VERSION_HEX >= 0x030D0000
-    return frames_fast_real(PyThreadState_GetUnchecked()->current_frame);
+    return PyThreadState_GetUnchecked()->current_frame;
 #else
-    return frames_fast_real(_PyThreadState_UncheckedGet()->cframe->current_frame);
+    return _PyThreadState_UncheckedGet()->cframe->current_frame;
 #endif
 }
+
+static inline Frame frames_fast_current(void) { return frames_fast_real(frames_fast_raw()); }
 
 static inline int frames_fast_lasti(Frame frame)
 {
@@ -100,6 +102,30 @@ static inline Frame frames_fast_previous(Frame frame)
 #endif
 
 static inline Frame frame_current(void) { return FRAMES_EITHER(frames_fast_current(), frames_public_current()); }
+
+/* The frame that runs, if it runs this code; else NULL. */
+static inline Frame frame_running(PyCodeObject *code)
+{
+#if FRAMES_KNOWN
+    if (frames_fast) {
+        const _PyInterpreterFrame *f = frames_fast_raw();
+        return f && frames_fast_code(f) == code ? f : NULL;
+    }
+#endif
+    Frame frame = frames_public_current();
+    return frame && frames_public_code(frame) == code ? frame : NULL;
+}
+
+/* Called by a frame's bytecode, with nothing of C between the two. For certain, where it says so. */
+static inline int frame_called_by(Frame frame, Frame caller)
+{
+#if FRAMES_KNOWN
+    return frames_fast && ((const _PyInterpreterFrame *)frame)->previous == caller;
+#else
+    return 0;
+#endif
+}
+
 static inline Frame frame_previous(Frame f) { return FRAMES_EITHER(frames_fast_previous(f), frames_public_previous(f)); }
 static inline PyCodeObject *frame_code(Frame f) { return FRAMES_EITHER(frames_fast_code(f), frames_public_code(f)); }
 

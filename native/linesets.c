@@ -154,60 +154,81 @@ static PyObject *original(PyCodeObject *code)
     return bytes;
 }
 
-/* The instructions of one code object with their lines; those without a line count to the line before them. */
-static void walk(Accesses *a, PyCodeObject *code, PyObject *original)
+/* The instructions of one code object with their lines; those without one count to the line before them, and are noted as unlined. */
+static void walk(Accesses *a, Accesses *unlined, PyCodeObject *code, PyObject *original)
 {
     const uint8_t *bytes = (const uint8_t *)PyBytes_AS_STRING(original);
     Py_ssize_t n = PyBytes_GET_SIZE(original);
     Locations l = locations(code);
     int32_t line = 0;
-    int left = 0, extended = 0;
+    int left = 0, extended = 0, begun = 0; /* the prologue has no lines, and is over at START */
     for (Py_ssize_t i = 0; i + 1 < n; i += 2) {
         while (left == 0 && next_location(&l)) {
             left = l.units;
             line = l.has_line ? l.line : line;
+            begun |= l.has_line;
         }
         left -= left > 0;
         int arg = extended << 8 | bytes[i + 1];
         extended = bytes[i] == EXTENDED_ARG ? arg : 0;
         note_instruction(a, line, bytes[i], arg);
+        if (begun && !l.has_line)
+            note_instruction(unlined, unlined->low, bytes[i], arg);
     }
 }
 
-/* Does `inner` rebind its free variable `name` (nonlocal)? */
-static int rebinds(PyCodeObject *inner, PyObject *name)
+/* How often the code's instructions rebind the variable in `slot`, a cell or free; a loop makes it twice. */
+static int rebinding_sites(PyCodeObject *code, int slot)
 {
-    for (int slot = 0; slot < inner->co_nlocalsplus; slot++) {
-        if (!(PyBytes_AS_STRING(inner->co_localspluskinds)[slot] & 0x80 /* CO_FAST_FREE */) ||
-            PyUnicode_Compare(PyTuple_GET_ITEM(inner->co_localsplusnames, slot), name) != 0)
-            continue;
-        PyObject *bytes = original(inner);
-        const uint8_t *at = bytes ? (const uint8_t *)PyBytes_AS_STRING(bytes) : NULL;
-        int found = 0, extended = 0;
-        for (Py_ssize_t i = 0; at && i + 1 < PyBytes_GET_SIZE(bytes) && !found; i += 2) {
-            int arg = extended << 8 | at[i + 1];
-            extended = at[i] == EXTENDED_ARG ? arg : 0;
-            found = (at[i] == STORE_DEREF || at[i] == DELETE_DEREF) && arg == slot;
-        }
-        Py_XDECREF(bytes);
-        return found;
+    PyObject *bytes = original(code);
+    const uint8_t *at = bytes ? (const uint8_t *)PyBytes_AS_STRING(bytes) : NULL;
+    int found = 0, loops = 0, extended = 0;
+    for (Py_ssize_t i = 0; at && i + 1 < PyBytes_GET_SIZE(bytes); i += 2) {
+        int arg = extended << 8 | at[i + 1];
+        extended = at[i] == EXTENDED_ARG ? arg : 0;
+        found += (at[i] == STORE_DEREF || at[i] == DELETE_DEREF) && arg == slot;
+        loops |= at[i] == JUMP_BACKWARD || at[i] == JUMP_BACKWARD_NO_INTERRUPT;
     }
-    return 0;
+    Py_XDECREF(bytes);
+    return found && loops ? found + 1 : found;
 }
 
-/* A cell that a nested function rebinds may change during any line of this one. */
-static void note_shared_cells(Accesses *a, PyCodeObject *code, int32_t lines)
+/* The slot of a free variable, -1: the code does not know it. */
+static int free_slot(PyCodeObject *code, PyObject *name)
+{
+    for (int slot = 0; slot < code->co_nlocalsplus; slot++)
+        if (PyBytes_AS_STRING(code->co_localspluskinds)[slot] & 0x80 /* CO_FAST_FREE */ &&
+            PyUnicode_Compare(PyTuple_GET_ITEM(code->co_localsplusnames, slot), name) == 0)
+            return slot;
+    return -1;
+}
+
+/* Calls `visit` with each function below `code` that shares its variable `name`; the sum of what it returned. */
+static int below(PyCodeObject *code, PyObject *name, SharedVisit visit)
+{
+    int sum = 0;
+    for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(code->co_consts); i++) {
+        PyCodeObject *inner = (PyCodeObject *)PyTuple_GET_ITEM(code->co_consts, i);
+        int slot = PyCode_Check(inner) ? free_slot(inner, name) : -1;
+        if (slot >= 0)
+            sum += visit(inner, slot) + below(inner, name, visit);
+    }
+    return sum;
+}
+
+void linesets_shared(PyCodeObject *code, SharedVisit visit)
 {
     for (int slot = 0; slot < code->co_nlocalsplus; slot++) {
-        if (!(PyBytes_AS_STRING(code->co_localspluskinds)[slot] & 0x40 /* CO_FAST_CELL */))
+        uint8_t kind = (uint8_t)PyBytes_AS_STRING(code->co_localspluskinds)[slot];
+        PyObject *name = PyTuple_GET_ITEM(code->co_localsplusnames, slot);
+        if (!(kind & 0x40 /* CO_FAST_CELL */))
             continue;
-        int shared = 0;
-        for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(code->co_consts) && !shared; i++) {
-            PyObject *constant = PyTuple_GET_ITEM(code->co_consts, i);
-            shared = PyCode_Check(constant) && rebinds((PyCodeObject *)constant, PyTuple_GET_ITEM(code->co_localsplusnames, slot));
-        }
-        for (int32_t line = 0; shared && line < lines; line++)
-            note(a, line + a->low, WRITE, slot);
+        int elsewhere = below(code, name, rebinding_sites);
+        int given = slot < code->co_argcount + code->co_kwonlyargcount;
+        if (elsewhere)
+            visit(code, slot);
+        if (elsewhere + given + rebinding_sites(code, slot) > 1)
+            below(code, name, visit);
     }
 }
 
@@ -225,10 +246,9 @@ static int is_written(const LineSets *sets, const LineSet *line, uint16_t slot)
     return 0;
 }
 
-/* From sorted accesses to one array of slots. */
-static void pack(LineSets *sets, const Accesses *a)
+/* From sorted accesses to one array of slots, from `used` on; returns where it ends. */
+static uint32_t pack(LineSets *sets, const Accesses *a, uint32_t used)
 {
-    uint32_t used = 0;
     for (size_t i = 0; i < a->count; i++) {
         if (i && a->all[i] == a->all[i - 1])
             continue;
@@ -244,32 +264,55 @@ static void pack(LineSets *sets, const Accesses *a)
             line->writes++;
         sets->slots[used++] = slot;
     }
+    return used;
 }
 
-int linesets_build(LineSets *sets, PyCodeObject *code)
+static void sort(Accesses *a)
+{
+    if (a->count)
+        qsort(a->all, a->count, sizeof *a->all, compare);
+}
+
+static void pack_unlined(LineSets *sets, const Accesses *a, uint32_t used)
+{
+    sets->unlined_at = used;
+    for (size_t i = 0; i < a->count && !(a->all[i] >> 16 & 1); i++)
+        if (!i || a->all[i] != a->all[i - 1])
+            sets->slots[used + sets->unlined++] = (uint16_t)a->all[i];
+}
+
+int linesets_build(LineSets *sets, PyCodeObject *code, int slots)
 {
     int32_t low, high;
     PyObject *bytes = original(code);
     if (!bytes)
         return -1;
     bounds(code, &low, &high);
-    Accesses a = {.low = low, .slots = code->co_nlocalsplus};
-    walk(&a, code, bytes);
+    Accesses a = {.low = low, .slots = slots}, unlined = a;
+    walk(&a, &unlined, code, bytes);
     Py_DECREF(bytes);
-    note_shared_cells(&a, code, high - low + 1);
-    if (a.count)
-        qsort(a.all, a.count, sizeof *a.all, compare);
+    sort(&a);
+    sort(&unlined);
     sets->first = low;
     sets->count = high - low + 1;
     sets->lines = calloc((size_t)sets->count, sizeof *sets->lines);
-    sets->slots = malloc((a.count + 1) * sizeof *sets->slots);
-    int failed = a.failed || !sets->lines || !sets->slots;
+    sets->slots = malloc((a.count + unlined.count + 1) * sizeof *sets->slots);
+    int failed = a.failed || unlined.failed || !sets->lines || !sets->slots;
     if (!failed)
-        pack(sets, &a);
+        pack_unlined(sets, &unlined, pack(sets, &a, 0));
     free(a.all);
+    free(unlined.all);
     if (failed)
         linesets_free(sets);
     return failed ? -1 : 0;
+}
+
+int linesets_writes(const LineSets *sets, int slot)
+{
+    for (int32_t line = 0; line < sets->count; line++)
+        if (is_written(sets, &sets->lines[line], (uint16_t)slot))
+            return 1;
+    return 0;
 }
 
 void linesets_free(LineSets *sets)

@@ -29,7 +29,7 @@ static PyObject *py_log(PyObject *module, PyObject *const *args, Py_ssize_t narg
     Out out;
     read_args(&LOG_ARGS, args, nargs, kwnames, given);
     int severity = read_int(given[0], 0), line = read_int(given[5], 0);
-    if (ring_begin(&out, REC_LOG)) {
+    if (spans_begin(&out, REC_LOG)) {
         put_varint(&out, ring_dt());
         put_varint(&out, (uint64_t)severity);
         put_text(&out, given[1], LOGGER_MAX);
@@ -50,7 +50,7 @@ static PyObject *py_keep(PyObject *module, PyObject *const *args, Py_ssize_t nar
     Out out;
     read_args(&KEEP_ARGS, args, nargs, kwnames, given);
     Attributes attributes = attributes_open(given[1]);
-    if (ring_begin(&out, REC_KEEP)) {
+    if (spans_begin(&out, REC_KEEP)) {
         put_varint(&out, ring_dt());
         put_text(&out, given[0], REASON_MAX);
         put_attributes(&out, &attributes);

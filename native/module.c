@@ -68,7 +68,7 @@ static int take_keys(PyObject *keys)
 
 static void shut(void)
 {
-    at_ring.on = 0;
+    ring_end_stretch();
     if (!settings.started)
         return;
     codes_stop();
@@ -148,7 +148,7 @@ static PyObject *reopen(PyObject *module, PyObject *unused)
 static PyObject *set_level(PyObject *module, PyObject *arg)
 {
     long level = PyLong_AsLong(arg);
-    if ((level == -1 && PyErr_Occurred()) || !valid(1, 1, (int)level))
+    if ((level == -1 && PyErr_Occurred()) || !valid(1, 1, level < 0 || level > LEVEL_LINES ? -1 : (int)level))
         return NULL;
     settings.level = (int)level;
     if (settings.started && monitoring_set_level((int)level) < 0)
@@ -162,7 +162,7 @@ static PyObject *arm(PyObject *module, PyObject *code)
         PyErr_SetString(PyExc_TypeError, "arm() takes a code object");
         return NULL;
     }
-    int user = settings.started && at_ring.on ? codes_arm((PyCodeObject *)code) : 0;
+    int user = settings.started && at_ring.stretch ? codes_arm((PyCodeObject *)code) : 0;
     return user < 0 ? NULL : PyBool_FromLong(user);
 }
 
@@ -180,7 +180,7 @@ static PyObject *new_files(PyObject *module, PyObject *unused) { return codes_ne
 
 static PyObject *status(PyObject *module, PyObject *unused)
 {
-    return Py_BuildValue("{s:O,s:i,s:i,s:s,s:I,s:K,s:K,s:K,s:K,s:K,s:I,s:n,s:n,s:s}", "recording", at_ring.on ? Py_True : Py_False,
+    return Py_BuildValue("{s:O,s:i,s:i,s:s,s:I,s:K,s:K,s:K,s:K,s:K,s:I,s:n,s:n,s:s}", "recording", at_ring.stretch ? Py_True : Py_False,
                          "level", settings.level, "tool_id", monitoring_tool(), "frames", frames_fast ? "fast" : "public",
                          "codes_armed", codes_armed(), "records", at_ring.records, "lost", at_ring.lost, "doubts", events_doubts,
                          "refused", spans_refused(), "activations", activation_count(), "parked", parked_count(), "ring_bytes",

@@ -108,8 +108,21 @@ int monitoring_local(CodeInfo *info)
     return done(PyObject_CallFunction(set_local, "iOl", tool, info->code, mask(1, events_level >= LEVEL_LINES && info->lines)));
 }
 
+/* What a frame did at the old level is not known at the new one: values are captured anew, and after spans, where no events are, frames too. */
+static void say_level(int level)
+{
+    static const char *const TOLD[] = {"from here on spans only", "from here on calls only", "from here on lines"};
+    if (!at_ring.stretch || level == events_level)
+        return;
+    if (events_level == LEVEL_SPANS)
+        ring_begin_stretch();
+    at_ring.roll++;
+    ring_gap(4, TOLD[level]);
+}
+
 int monitoring_set_level(int level)
 {
+    say_level(level);
     events_level = level;
     ring_set_level(level);
     if (tool < 0)
@@ -123,6 +136,7 @@ int monitoring_start(int level)
         return -1;
     if (tool >= 0 && (read_bits() < 0 || register_callbacks(1) < 0 || !(set_local = function("set_local_events"))))
         return -1;
+    events_level = level; /* nothing has changed yet that would have to be said */
     return monitoring_set_level(level);
 }
 

@@ -40,9 +40,10 @@ static size_t qualified(uint8_t *to, size_t max, PyObject *module, PyObject *nam
 
 static size_t c_name(uint8_t *to, size_t max, const char *name)
 {
-    size_t n = 0;
-    for (; name[n] && n < max; n++) {
-        to[n] = name[n] > 0 ? (uint8_t)name[n] : '?';
+    size_t n = strnlen(name, max);
+    memcpy(to, name, n);
+    for (size_t i = 0; i < n; i++) {
+        to[i] = to[i] < 0x80 ? to[i] : '?';
     }
     return n;
 }

@@ -1,11 +1,9 @@
 /* The ring of this process: memory, sub-buffers, records, definitions. Layout: docs/format.md; why: ARCHITECTURE.md, D2. */
 #define _GNU_SOURCE
-#include "ring.h"
-#include "thread.h"
+#include "record.h"
 
 #include <errno.h>
 #include <fcntl.h>
-#include <stdatomic.h>
 #include <stdlib.h>
 #include <sys/mman.h>
 #include <sys/random.h>
@@ -15,7 +13,6 @@
 
 #if defined(__x86_64__)
 #include <cpuid.h>
-#include <x86intrin.h>
 #endif
 
 #define HEADER_SIZE 4096
@@ -30,13 +27,11 @@ enum { /* offsets in the header */
 Ring at_ring = {.fd = -1};
 
 static struct {
-    int tsc;              /* ticks are the CPU's counter */
     uint64_t ticks, mono; /* at the start: the base from which the rate is refined */
     uint64_t rate;        /* ticks per second */
 } clocks;
 
 static uint64_t sequence; /* of the current sub-buffer */
-static uint8_t *record;   /* where the open record begins */
 static struct { dev_t dev; ino_t ino; } identity; /* of the descriptor: numbers are reused behind our back */
 static void (*keyframe)(void);
 
@@ -47,14 +42,8 @@ static uint64_t nanoseconds(clockid_t clock)
     return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
 }
 
-uint64_t ring_ticks(void)
-{
-#if defined(__x86_64__)
-    if (clocks.tsc)
-        return __rdtsc();
-#endif
-    return nanoseconds(CLOCK_MONOTONIC);
-}
+uint64_t ring_clock(void) { return nanoseconds(CLOCK_MONOTONIC); }
+uint64_t ring_ticks(void) { return record_ticks(); }
 
 /* CPUID 0x80000007, EDX bit 8: the counter runs at one rate in every power state. */
 static int tsc_is_invariant(void)
@@ -71,17 +60,17 @@ static int tsc_is_invariant(void)
 static void refine(uint64_t ticks, uint64_t mono)
 {
     uint64_t passed = mono - clocks.mono;
-    if (clocks.tsc && passed >= 1000000u && ticks > clocks.ticks)
+    if (at_ring.tsc && passed >= 1000000u && ticks > clocks.ticks)
         clocks.rate = (uint64_t)((double)(ticks - clocks.ticks) * 1e9 / (double)passed);
 }
 
 static void calibrate(void)
 {
-    clocks.tsc = tsc_is_invariant();
+    at_ring.tsc = tsc_is_invariant();
     clocks.rate = 1000000000u;
     clocks.mono = nanoseconds(CLOCK_MONOTONIC);
     clocks.ticks = ring_ticks();
-    if (clocks.tsc) {
+    if (at_ring.tsc) {
         struct timespec pause = {0, 1000000};
         nanosleep(&pause, NULL);
         uint64_t mono = nanoseconds(CLOCK_MONOTONIC);
@@ -161,6 +150,7 @@ static int map_memory(int fd, size_t bytes)
     identity.dev = st.st_dev;
     identity.ino = st.st_ino;
     at_ring.map = map;
+    at_ring.head = (_Atomic uint64_t *)(void *)(at_ring.map + AT_HEAD);
     at_ring.bytes = bytes;
     at_ring.fd = fd;
     return 0;
@@ -191,9 +181,6 @@ static void write_header(int level)
     memcpy(at_ring.map, "ATRING01", 8);
 }
 
-/* Position of the next byte: never wraps. */
-static uint64_t position(void) { return (sequence + 1) * SUBBUFFER_SIZE - (uint64_t)(at_ring.end - at_ring.at); }
-
 /* Makes sub-buffer `seq` the current one and writes its header. What it held is given up first: `tail`, then a fence. */
 static void enter(uint64_t seq)
 {
@@ -215,6 +202,8 @@ static void enter(uint64_t seq)
     put_u64(&out, clocks.rate);
     at_ring.at = sub + SUB_HEADER;
     at_ring.end = sub + SUBBUFFER_SIZE;
+    at_ring.limit = at_ring.end - RECORD_MAX - 64;
+    at_ring.end_position = (seq + 1) * SUBBUFFER_SIZE;
     at_ring.roll++;
     at_ring.segment_thread = 0;
 }
@@ -238,9 +227,17 @@ int ring_open(size_t ring_bytes, size_t defs_bytes, int level)
     at_ring.records = at_ring.lost = 0;
     enter(0);
     publish(AT_HEAD, 0); /* a reader waits for the first record: a sub-buffer never begins without its SEGMENT */
-    at_ring.on = 1;
+    ring_begin_stretch();
     return 0;
 }
+
+void ring_begin_stretch(void)
+{
+    at_ring.stretch = ++at_ring.stretches;
+    at_ring.roll++;
+}
+
+void ring_end_stretch(void) { at_ring.stretch = 0; }
 
 /* Closes the descriptor, unless the program closed it meanwhile and the number is now another's. */
 static void close_fd(void)
@@ -253,7 +250,7 @@ static void close_fd(void)
 
 void ring_close(void)
 {
-    at_ring.on = 0;
+    at_ring.stretch = 0;
     if (at_ring.map)
         munmap(at_ring.map, at_ring.bytes);
     at_ring.map = NULL;
@@ -292,26 +289,10 @@ int ring_define(uint8_t kind, const uint8_t *body, size_t n)
 
 /* -- records ---------------------------------------------------------------------------------------------------- */
 
-static void close_record(Out *out)
-{
-    uint16_t n = (uint16_t)(out->at - record - 3);
-    memcpy(record + 1, &n, 2);
-    at_ring.at = out->at;
-    at_ring.records++;
-}
-
-static void open_record(Out *out, enum RecordKind kind, size_t room)
-{
-    record = at_ring.at;
-    record[0] = (uint8_t)kind;
-    out->at = record + 3;
-    out->end = record + room;
-}
-
 static void write_segment(const Thread *thread, uint8_t flags)
 {
     Out out;
-    open_record(&out, REC_SEGMENT, 64);
+    record_open(&out, REC_SEGMENT, 64);
     at_ring.last_ticks = ring_ticks();
     put_u64(&out, at_ring.last_ticks);
     put_u8(&out, (uint8_t)(flags | (thread->context.serial != 0)));
@@ -320,7 +301,7 @@ static void write_segment(const Thread *thread, uint8_t flags)
         put_raw(&out, thread->context.trace_id, 16);
         put_raw(&out, thread->context.span_id, 8);
     }
-    close_record(&out);
+    record_close(&out);
     at_ring.segment_thread = thread->serial;
     at_ring.segment_serial = thread->context.serial;
 }
@@ -342,47 +323,41 @@ static void roll(const Thread *thread)
 
 void ring_set_keyframe(void (*write)(void)) { keyframe = write; }
 
-void ring_keyframe_begin(Out *out, size_t room) { open_record(out, REC_FRAME, room); }
+void ring_keyframe_begin(Out *out, size_t room) { record_open(out, REC_FRAME, room); }
+
+void ring_prepare(const Thread *thread)
+{
+    if (at_ring.at > at_ring.limit)
+        roll(thread);
+    else if (at_ring.segment_thread == 0)
+        begin_subbuffer(thread);
+    else
+        write_segment(thread, 0);
+}
 
 int ring_begin(Out *out, enum RecordKind kind)
 {
     const Thread *thread;
-    if (!at_ring.on || !(thread = thread_self()))
+    if (!at_ring.stretch || !(thread = thread_self()))
         return 0;
-    if (at_ring.at + RECORD_MAX + 64 > at_ring.end)
-        roll(thread);
-    else if (at_ring.segment_thread != thread->serial || at_ring.segment_serial != thread->context.serial) {
-        if (at_ring.segment_thread == 0)
-            begin_subbuffer(thread);
-        else
-            write_segment(thread, 0);
-    }
-    open_record(out, kind, RECORD_MAX);
+    record_begin(thread, out, kind);
     return 1;
 }
 
-void ring_commit(Out *out)
-{
-    close_record(out);
-    publish(AT_HEAD, position());
-}
+void ring_commit(Out *out) { record_commit(out); }
+uint64_t ring_dt(void) { return record_dt(); }
 
-uint64_t ring_dt(void)
+void ring_lost(uint8_t reason, const char *detail)
 {
-    uint64_t now = ring_ticks(), last = at_ring.last_ticks;
-    if (now <= last) /* another core's counter may be a few ticks behind */
-        return 0;
-    at_ring.last_ticks = now;
-    return now - last;
+    at_ring.lost++;
+    if (at_ring.map)
+        publish(AT_LOST, at_ring.lost);
+    ring_gap(reason, detail);
 }
 
 void ring_gap(uint8_t reason, const char *detail)
 {
     Out out;
-    at_ring.lost++;
-    if (!at_ring.map)
-        return;
-    publish(AT_LOST, at_ring.lost);
     if (!ring_begin(&out, REC_GAP))
         return;
     size_t n = strlen(detail);

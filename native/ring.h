@@ -1,5 +1,5 @@
 /* The ring of one process: header, definitions, sub-buffers (docs/format.md). One writer at a time: the GIL's holder.
- * Nothing here makes Python objects or raises. A ring that cannot be had leaves `at_ring.on` 0 and every call a no-op. */
+ * Nothing here makes Python objects or raises. A ring that cannot be had leaves `at_ring.stretch` 0 and every call a no-op. */
 #ifndef AFTERTRACE_RING_H
 #define AFTERTRACE_RING_H
 
@@ -25,11 +25,16 @@ typedef struct {
     uint8_t flags; /* W3C trace flags */
 } SpanContext;
 
-/* The one ring of this process. Private to ring.c, but for `on` and `roll`, which the hot path reads. */
+/* The one ring of this process. Private to ring.c, but for what the hot path reads. */
 typedef struct {
-    int on;                  /* 1 while records may be written */
-    uint64_t roll;           /* sub-buffers opened by this process, over all its rings: never repeats, 0 is none */
+    uint64_t stretch;        /* 0: no records may be written; else the number of this stretch without an event missed: never repeats */
+    uint64_t roll;           /* counts up when values that were captured before do not count any more: never repeats, 0 is none */
     uint8_t *at, *end;       /* next byte, end of the current sub-buffer */
+    uint8_t *limit;          /* from here on there is no room for another record */
+    uint8_t *record;         /* where the open record begins */
+    uint64_t end_position;   /* of `end` */
+    _Atomic uint64_t *head;  /* in the header */
+    int tsc;                 /* ticks are the CPU's counter */
     uint64_t last_ticks;     /* of the last stamped record */
     uint64_t segment_thread; /* serial of the thread that the last SEGMENT named */
     uint64_t segment_serial; /* and of its span */
@@ -41,6 +46,7 @@ typedef struct {
     int fd;
     const char *memory; /* "memfd" or "file" */
     uint8_t uid[16];
+    uint64_t stretches;      /* so far */
 } Ring;
 
 extern Ring at_ring;
@@ -57,13 +63,18 @@ void ring_mark_ended(void);     /* offset 208 */
 /* In a forked child, from pthread_atfork: lets go of the parent's ring without writing a byte to it. */
 void ring_forget(void);
 
+/* Begins a stretch: events were missed, so nobody knows any more which frames run. Not while the ring is closed. */
+void ring_begin_stretch(void);
+void ring_end_stretch(void);
+
 /* Appends one definition: 0, or -1 when the region is full. */
 int ring_define(uint8_t kind, const uint8_t *body, size_t n);
 
 uint64_t ring_ticks(void); /* now */
 
 /* Opens a record for the calling thread and its current context. Writes a SEGMENT first when thread or span changed, and rolls
- * to the next sub-buffer (keyframe) when less than RECORD_MAX is left. Returns 0 when nothing can be written. */
+ * to the next sub-buffer (keyframe) when less than RECORD_MAX is left. Returns 0 when nothing can be written.
+ * The hot path does the same inline: record.h. */
 int ring_begin(Out *out, enum RecordKind kind);
 
 /* What a rolled sub-buffer begins with after its SEGMENT: events.c writes the FRAMEs of the running thread's live user
@@ -78,8 +89,9 @@ void ring_commit(Out *out);
 /* Ticks since the last stamped record, and makes now the last: the `dt` of the format. Call between begin and commit. */
 uint64_t ring_dt(void);
 
-/* Counts a record that could not be written, and leaves a GAP where possible. */
+/* Leaves a GAP. ring_lost() counts a record that could not be written besides. */
 void ring_gap(uint8_t reason, const char *detail);
+void ring_lost(uint8_t reason, const char *detail);
 
 /* The span that is current on the calling thread, copied (segment.c). Set by spans.c on attach and detach, and by events.c after reading
  * the context variable at START, RESUME and THROW. NULL: outside any trace. */

@@ -4,17 +4,15 @@
 #include <stdlib.h>
 #include <string.h>
 
-Entry *shadow_push(Shadow *shadow)
+int shadow_grow(Shadow *shadow)
 {
-    if (shadow->depth == shadow->room) {
-        uint32_t room = shadow->room ? shadow->room * 2 : 32;
-        Entry *entries = realloc(shadow->entries, room * sizeof *entries);
-        if (!entries)
-            return NULL;
-        shadow->entries = entries;
-        shadow->room = room;
-    }
-    return &shadow->entries[shadow->depth++];
+    uint32_t room = shadow->room ? shadow->room * 2 : 32;
+    Entry *entries = realloc(shadow->entries, room * sizeof *entries);
+    if (!entries)
+        return -1;
+    shadow->entries = entries;
+    shadow->room = room;
+    return 0;
 }
 
 void shadow_free(Shadow *shadow)
@@ -101,6 +99,14 @@ int parked_take(const void *frame, Entry *entry)
     *entry = *slot;
     erase(slot);
     return 1;
+}
+
+int parked_holds(const void *frame) { return parked.used && find(frame)->frame; }
+
+void parked_forget(void)
+{
+    free(parked.slots);
+    memset(&parked, 0, sizeof parked);
 }
 
 uint32_t parked_count(void) { return parked.used; }

@@ -12,15 +12,18 @@ struct CodeInfo;
 
 typedef struct {
     const void *frame;      /* address of the interpreter's frame: an identity, may be stale */
-    struct CodeInfo *info;  /* may be stale too: only compared, until a live frame confirms it */
+    struct CodeInfo *info;  /* may be of another code by now: entry_is() */
     uint64_t activation;    /* given at START, never reused */
     uint64_t parent;        /* activation of the caller, 0: none */
     uint64_t roll;          /* at_ring.roll in which its values are known, 0: none */
     uint64_t serial;        /* of the span context in which it last ran */
+    uint32_t code;          /* id of the code */
     int32_t line;           /* that runs now, as line - first line of the code; LINE_UNKNOWN at the start */
+    uint8_t plain;          /* all arguments that are never written were written at START by value_quick(): they cannot change */
+    uint8_t handled;        /* it has handled an exception, or may have */
+    uint8_t seen_mask;      /* which of `seen` are in use */
     struct {
-        uint16_t slot; /* + 1; 0: empty */
-        uint16_t fill;
+        uint16_t slot;
         uint32_t fingerprint;
     } seen[FINGERPRINTS]; /* mutables as they were last captured, by slot modulo FINGERPRINTS */
 } Entry;
@@ -30,9 +33,17 @@ typedef struct {
 typedef struct {
     Entry *entries; /* outermost first */
     uint32_t depth, room;
+    uint64_t stretch; /* of at_ring, in which these were seen */
 } Shadow;
 
-Entry *shadow_push(Shadow *shadow); /* uninitialised; NULL: no memory */
+int shadow_grow(Shadow *shadow); /* 0, or -1: no memory */
+
+/* Uninitialised; NULL: no memory. */
+static inline Entry *shadow_push(Shadow *shadow)
+{
+    return shadow->depth < shadow->room || shadow_grow(shadow) == 0 ? &shadow->entries[shadow->depth++] : NULL;
+}
+
 void shadow_free(Shadow *shadow);
 
 static inline Entry *shadow_top(const Shadow *shadow)
@@ -44,6 +55,8 @@ static inline Entry *shadow_top(const Shadow *shadow)
 #define PARKED_MAX 65536
 void parked_put(const Entry *entry);                   /* replaces what stands at that address; forgets an old one when full */
 int parked_take(const void *frame, Entry *entry);      /* 1: found, and removed */
+int parked_holds(const void *frame);
+void parked_forget(void);                              /* all */
 uint32_t parked_count(void);
 
 #endif

@@ -29,7 +29,7 @@ static void put_status(Span *span, uint8_t code, PyObject *description, const ch
 {
     Out out;
     span->status = code;
-    if (ring_begin(&out, REC_SPAN_STATUS)) {
+    if (spans_begin(&out, REC_SPAN_STATUS)) {
         put_raw(&out, span->context.span_id, 8);
         put_u8(&out, code);
         if (text) {
@@ -45,7 +45,7 @@ static void put_end(Span *span, uint64_t end_ns)
 {
     Out out;
     span->ended = 1;
-    if (ring_begin(&out, REC_SPAN_END)) {
+    if (spans_begin(&out, REC_SPAN_END)) {
         put_varint(&out, ring_dt());
         put_raw(&out, span->context.span_id, 8);
         put_varint(&out, end_ns);
@@ -71,7 +71,7 @@ METHOD(set_attribute)
     read_args(&ATTRIBUTE, args, nargs, kwnames, given);
     if (!given[0] || !PyUnicode_Check(given[0]) || !given[1]) {
         refuse();
-    } else if (!span->ended && ring_begin(&out, REC_SPAN_ATTR)) {
+    } else if (!span->ended && spans_begin(&out, REC_SPAN_ATTR)) {
         put_raw(&out, span->context.span_id, 8);
         put_varint(&out, 1);
         put_attribute(&out, given[0], given[1], out_left(&out));
@@ -99,7 +99,7 @@ METHOD(add_event)
     read_args(&EVENT, args, nargs, kwnames, given);
     uint64_t ns = read_ns(given[2]);
     Attributes attributes = attributes_open(given[1]);
-    if (!span->ended && ring_begin(&out, REC_SPAN_EVENT)) {
+    if (!span->ended && spans_begin(&out, REC_SPAN_EVENT)) {
         put_varint(&out, ring_dt());
         put_raw(&out, span->context.span_id, 8);
         put_varint(&out, ns);
@@ -168,7 +168,7 @@ METHOD(update_name)
         refuse();
     } else if (!span->ended) {
         Py_SETREF(span->name, read_str(given[0]));
-        if (ring_begin(&out, REC_SPAN_NAME)) {
+        if (spans_begin(&out, REC_SPAN_NAME)) {
             put_raw(&out, span->context.span_id, 8);
             put_text(&out, span->name, SPAN_NAME_ROOM);
             ring_commit(&out);
@@ -189,7 +189,7 @@ static void put_exception(Span *span, PyObject *exception, Attributes *attribute
     static const Caps MESSAGE = {.depth = 2, .items = 16, .fields = 0, .text = 2048};
     char type[TYPE_ROOM];
     Out out;
-    if (!ring_begin(&out, REC_SPAN_EVENT)) {
+    if (!spans_begin(&out, REC_SPAN_EVENT)) {
         return;
     }
     PyObject *message = exception_message(exception);

@@ -23,6 +23,12 @@ const SpanContext *spans_current(void)
     return span ? &span->context : NULL;
 }
 
+int spans_begin(Out *out, enum RecordKind kind)
+{
+    segment_set(spans_current());
+    return ring_begin(out, kind);
+}
+
 uint64_t spans_refused(void) { return refused_count(); }
 
 static PyObject *py_current(PyObject *module, PyObject *unused)

@@ -17,6 +17,61 @@ typedef struct {
 #define VALUE_MIN 80
 void value_write(Out *out, PyObject *o, const Caps *caps, size_t room);
 
+/* Writes the values that most slots hold in at most VALUE_MIN bytes, which there must be: 1; or nothing, for all others: 0. */
+#define QUICK_TEXT 64
+
+/* memcpy() of few bytes, without the call. */
+static inline void copy_short(uint8_t *to, const uint8_t *from, size_t n)
+{
+    if (n >= 8) {
+        for (size_t i = 0; i + 8 < n; i += 8)
+            memcpy(to + i, from + i, 8);
+        memcpy(to + n - 8, from + n - 8, 8);
+    } else if (n >= 4) {
+        memcpy(to, from, 4);
+        memcpy(to + n - 4, from + n - 4, 4);
+    } else
+        for (size_t i = 0; i < n; i++)
+            to[i] = from[i];
+}
+
+static inline int value_quick(Out *out, PyObject *o)
+{
+    enum { NONE = 0x01, TRUE_, FALSE_, INT = 0x06, FLOAT = 0x08, STR = 0x0A };
+    uint8_t *at = out->at;
+    PyTypeObject *type = Py_TYPE(o);
+    if (type == &PyLong_Type) {
+        uintptr_t tag = ((PyLongObject *)o)->long_value.lv_tag;
+        if (tag >= 2 << 3) /* more than one digit */
+            return 0;
+        *at++ = INT;
+        uint32_t zigzag = ((PyLongObject *)o)->long_value.ob_digit[0] << 1; /* a digit has 30 bits */
+        for (zigzag -= (tag & 3) == 2; zigzag >= 0x80; zigzag >>= 7)
+            *at++ = (uint8_t)(zigzag | 0x80);
+        *at++ = (uint8_t)zigzag;
+    } else if (type == &PyUnicode_Type) {
+        size_t n = (size_t)PyUnicode_GET_LENGTH(o);
+        if (n > QUICK_TEXT || !PyUnicode_IS_COMPACT_ASCII(o))
+            return 0;
+        *at++ = STR;
+        *at++ = (uint8_t)n;
+        *at++ = (uint8_t)n;
+        copy_short(at, (const uint8_t *)((PyASCIIObject *)o + 1), n);
+        at += n;
+    } else if (o == Py_None)
+        *at++ = NONE;
+    else if (type == &PyBool_Type)
+        *at++ = o == Py_True ? TRUE_ : FALSE_;
+    else if (type == &PyFloat_Type) {
+        *at++ = FLOAT;
+        memcpy(at, &((PyFloatObject *)o)->ob_fval, 8);
+        at += 8;
+    } else
+        return 0;
+    out->at = at;
+    return 1;
+}
+
 /* The same behind a name: REDACTED when the name says so (redact.h). */
 void value_write_named(Out *out, PyObject *name, PyObject *o, const Caps *caps, size_t room);
 

@@ -1,0 +1,153 @@
+"""Every event of a program with its values, against what Python callbacks on sys.monitoring see of it."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections import defaultdict
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from aftertrace.model import ValueKind
+
+from .cases import CASES, GREENLETS, THREADS
+from .recorded import Machine, Recorded, run
+
+WAYS = pytest.mark.parametrize("frames", ["fast", "public"])
+WITH_NAMES = {"Start", "Line", "Return", "Yield", "Unwind"}
+WITHOUT_LINE = {"Resume", "Throw", "Handled", "Reraise", "Unwind"}  # not told, or of an instruction that has none
+
+type Story = list[list[Any]]  # events of one activation
+
+
+def loose(value: Any) -> Any:
+    """As the oracle's `plain`: what it does not look into is "?"."""
+    if isinstance(value, str) and value.startswith("<"):
+        return "?"
+    if isinstance(value, list):
+        return [loose(item) for item in value]
+    if isinstance(value, dict):
+        return {str(loose(key)): loose(item) for key, item in value.items()}
+    return value
+
+
+def agree(ours: Any, theirs: Any) -> bool:
+    """Equal, but for what was not looked into."""
+    if ours == "?" or theirs == "?":
+        return True
+    if isinstance(ours, list) and isinstance(theirs, list):
+        return len(ours) == len(theirs) and all(map(agree, ours, theirs))
+    if isinstance(ours, dict) and isinstance(theirs, dict):
+        return ours.keys() == theirs.keys() and all(agree(ours[key], theirs[key]) for key in ours)
+    return bool(ours == theirs)
+
+
+def recorded_stories(recorded: Recorded, kinds: set[str]) -> list[Story]:
+    machine = Machine(recorded)
+    found: dict[int, Story] = defaultdict(list)
+    for step in machine.steps:
+        if step.kind not in kinds:
+            continue
+        parent = machine.frames[step.parent].code.qualname if step.parent else ""
+        names = loose(step.names) if step.kind in WITH_NAMES else None
+        value = step.value if step.kind in {"Return", "Yield"} else None
+        line = step.line if step.kind not in WITHOUT_LINE else 0
+        found[step.activation].append([step.kind, parent, step.function, line, names, loose(value)])
+    return list(found.values())
+
+
+def oracle_stories(program: Path, target: Path, kinds: set[str]) -> tuple[list[Story], str]:
+    script = Path(__file__).with_name("events_oracle.py")
+    done = subprocess.run(
+        [sys.executable, script, program, target], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    found: dict[int, Story] = defaultdict(list)
+    for kind, activation, parent, function, line, names, value in json.loads(target.read_text()):
+        if kind in kinds:
+            held = names if kind in WITH_NAMES else None
+            kept = value if kind in {"Return", "Yield"} else None
+            found[activation].append([kind, parent, function, line if kind not in WITHOUT_LINE else 0, held, kept])
+    return list(found.values()), done.stdout
+
+
+def compare(tmp_path: Path, text: str, frames: str, kinds: set[str], level: int, *, ordered: bool = True) -> None:
+    seen = run(tmp_path, text, level, environment={"AFTERTRACE_FRAMES": frames})
+    assert (seen.status["frames"], seen.status["doubts"], seen.status["lost"]) == (frames, 0, 0)
+    ours = recorded_stories(seen, kinds)
+    theirs, said = oracle_stories(tmp_path / "app" / "program.py", tmp_path / "oracle.json", kinds)
+    assert seen.out == said
+    if not ordered:
+        ours, theirs = (sorted(stories, key=lambda s: json.dumps(s, sort_keys=True)) for stories in (ours, theirs))
+    assert [[event[:4] for event in story] for story in ours] == [[event[:4] for event in story] for story in theirs]
+    differing = [
+        (mine, other)
+        for one, two in zip(ours, theirs, strict=True)
+        for mine, other in zip(one, two, strict=True)
+        if not agree(mine, other)
+    ]
+    assert differing == []
+    assert len(ours) > 3
+
+
+ALL = {*WITH_NAMES, "Resume", "Throw", "Raise", "Reraise", "Handled"}
+
+
+@WAYS
+@pytest.mark.parametrize("name", CASES)
+def test_every_event_with_its_locals(tmp_path: Path, name: str, frames: str) -> None:
+    compare(tmp_path, CASES[name], frames, ALL, 2)
+
+
+@WAYS
+@pytest.mark.parametrize("name", CASES)
+def test_calls_with_arguments_results_and_locals_at_the_end(tmp_path: Path, name: str, frames: str) -> None:
+    compare(tmp_path, CASES[name], frames, ALL - {"Line", "Start"}, 1)
+
+
+@WAYS
+@pytest.mark.parametrize("name", THREADS)
+def test_threads(tmp_path: Path, name: str, frames: str) -> None:
+    compare(tmp_path, THREADS[name], frames, ALL, 2, ordered=False)
+
+
+@WAYS
+@pytest.mark.parametrize("name", GREENLETS)
+def test_greenlets_are_found_again(tmp_path: Path, name: str, frames: str) -> None:
+    compare(tmp_path, GREENLETS[name], frames, ALL, 2)
+
+
+def test_an_exception_is_told_with_its_arguments_and_notes(tmp_path: Path) -> None:
+    text = """
+class Refused(Exception):
+    def __init__(self, code, **more):
+        super().__init__(code, "no")
+        self.code = code
+def f():
+    error = Refused(7)
+    error.add_note("noted")
+    raise error
+def g():
+    try:
+        f()
+    except Refused as error:
+        raise LookupError("outer") from error
+try:
+    g()
+except LookupError:
+    pass
+"""
+    seen = run(tmp_path, text)
+    values = {
+        record.value.type.rpartition(".")[2]: record.value
+        for record in seen
+        if type(record).__name__ == "Raise" and record.value.attributes
+    }
+    assert values["Refused"].kind is ValueKind.EXCEPTION
+    told = dict(values["Refused"].attributes)
+    assert (told["code"].scalar, [note.scalar for note in told["__notes__"].items]) == (7, ["noted"])
+    assert [item.scalar for item in values["Refused"].items] == [7, "no"]
+    assert dict(values["LookupError"].attributes)["__cause__"].type.endswith("Refused")
