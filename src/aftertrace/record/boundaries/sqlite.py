@@ -3,19 +3,21 @@
 The C types cannot be patched, so `connect` hands out a subclass of Connection that looks like it; its cursors are a
 subclass of Cursor. Whoever brings a factory of their own gets exactly that, and no spans.
 
-What still tells: `type(connection) is sqlite3.Connection` is false; an AttributeError says 'Connection' for
-'sqlite3.Connection'; the deprecation warning for a named placeholder that got a sequence names this file.
+What still tells: `type(connection) is sqlite3.Connection` is false; errors of the interpreter say 'Connection' for
+'sqlite3.Connection'; the deprecation warnings for a named placeholder that got a sequence, and for positional
+arguments of connect() together with a factory, name this file.
 """
 
 from __future__ import annotations
 
+import copyreg
 import functools
 import sqlite3
 import sys
 import warnings
 from collections.abc import Callable
 from types import ModuleType
-from typing import Any, NoReturn
+from typing import Any
 
 from aftertrace._native import Span, current
 from aftertrace.record.boundaries.calls import CLIENT, Missing, Open, around, close, opened, step_aside, unseen
@@ -30,8 +32,6 @@ _POSITIONAL = (
     "isolation_level",
     "check_same_thread",
     "factory",
-    "cached_statements",
-    "uri",
 )
 # Said by C code of 3.13 and 3.14 about its caller, which would be us.
 _DEPRECATED = (
@@ -74,27 +74,29 @@ def _giving_ours(original: Callable[..., Any]) -> Callable[..., Any]:
     return unseen(cursor)
 
 
-def _not_pickled(self: Any, _protocol: Any) -> NoReturn:
-    raise TypeError(f"cannot pickle 'sqlite3.{type(self).__name__}' object")
+def _reduce(self: Any, protocol: Any) -> Any:
+    base: type = type(self).__mro__[1]
+    if protocol < 2:  # "works" without us too
+        return copyreg._reconstructor, (base, object, None)  # type: ignore[attr-defined]  # noqa: SLF001
+    raise TypeError(f"cannot pickle 'sqlite3.{base.__name__}' object")
 
 
 class Cursor(sqlite3.Cursor):
     __slots__ = ()
     __doc__ = sqlite3.Cursor.__doc__
-    __reduce_ex__ = _not_pickled
+    __reduce_ex__ = _reduce
     execute = _spanned(sqlite3.Cursor.execute)
     executemany = _spanned(sqlite3.Cursor.executemany)
     executescript = _spanned(sqlite3.Cursor.executescript)
 
 
 class Connection(sqlite3.Connection):
-    """Its executescript() calls the cursor's."""
-
     __slots__ = ()
     __doc__ = sqlite3.Connection.__doc__
-    __reduce_ex__ = _not_pickled
+    __reduce_ex__ = _reduce
     execute = _spanned(sqlite3.Connection.execute)
     executemany = _spanned(sqlite3.Connection.executemany)
+    executescript = _spanned(sqlite3.Connection.executescript)
     cursor = _giving_ours(sqlite3.Connection.cursor)
 
 
@@ -112,14 +114,14 @@ class Connect:
 
     def __call__(self, /, *args: Any, **kwargs: Any) -> Any:
         try:
-            if 1 < len(args) <= len(_POSITIONAL) and _WARNS and kwargs.keys().isdisjoint(_POSITIONAL[: len(args)]):
+            if len(args) > _POSITIONAL.index("factory") or "factory" in kwargs:
+                return self.__wrapped__(*args, **kwargs)
+            if len(args) > 1 and _WARNS and kwargs.keys().isdisjoint(_POSITIONAL[: len(args)]):
                 for name in ("sqlite3.connect", "_sqlite3.Connection"):
                     warnings.warn(_DEPRECATED.format(name), DeprecationWarning, stacklevel=2)
                 kwargs.update(zip(_POSITIONAL[1:], args[1:], strict=False))
                 args = args[:1]
-            if len(args) <= _POSITIONAL.index("factory") and "factory" not in kwargs:
-                kwargs["factory"] = Connection
-            return self.__wrapped__(*args, **kwargs)
+            return self.__wrapped__(*args, factory=Connection, **kwargs)
         except BaseException as error:
             step_aside(error)
             raise
