@@ -74,7 +74,7 @@ def test_it_stays_global_and_its_spans_have_twins_of_the_same_ids(run: Runner) -
 
 
 def test_a_request_is_one_trace_on_both_sides(run: Runner) -> None:
-    """The SDK's root in a boundary's span stays a root in what it exports; in the recording it hangs below that span."""
+    """The SDK's root in a boundary's span stays a root in what it exports; here it hangs below that span."""
     seen = run(
         SDK
         + """

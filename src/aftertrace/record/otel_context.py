@@ -54,6 +54,7 @@ class RuntimeContext(_RuntimeContext):
 
     def __init__(self, inner: _RuntimeContext | None = None) -> None:
         self._inner = ContextVarsRuntimeContext() if inner is None else inner
+        self._last: tuple[Span | None, Context] = None, Context()  # of a span alone; holds nothing of the program's
 
     def attach(self, context: Context) -> Any:
         token = self._inner.attach(context)
@@ -83,10 +84,17 @@ class RuntimeContext(_RuntimeContext):
         if seen is here:
             return context
         if here is not None:
-            return Context({**context, key: here})
+            return Context({**context, key: here}) if context else self._alone(here, key)
         if type(seen) is not Span:  # none, or a remote one that was attached as such
             return context
         return Context({name: value for name, value in context.items() if name != key})
+
+    def _alone(self, span: Span, key: str) -> Context:
+        last, context = self._last
+        if last is not span:
+            context = Context({key: span})
+            self._last = span, context
+        return context
 
 
 def native(span: object) -> Span | None:
