@@ -86,6 +86,11 @@ def test_a_request_is_one_trace_on_both_sides(run: Runner) -> None:
         with tracer.start_as_current_span("handler"):
             tracer.start_span("another root", context=context.Context()).end()
             call = _native.Span("GET", 3)
+            within = _native.attach(call)
+            tracer.start_span("instrumented", kind=trace.SpanKind.CLIENT).end()
+            other = tracer.start_span("explicit", context=trace.set_span_in_context(trace.get_current_span()))
+            other.end()
+            _native.detach(within)
             call.end()
         answers["back"] = _native.current() is boundary
         _native.detach(token)
@@ -98,6 +103,9 @@ def test_a_request_is_one_trace_on_both_sides(run: Runner) -> None:
     assert (theirs["handler"][0], theirs["handler"][2]) == (boundary.trace_id, "")
     assert seen["handler"].parent_id == boundary.span_id
     assert seen["GET"].parent_id == seen["handler"].span_id
+    assert theirs["instrumented"][2] == theirs["explicit"][2] == theirs["handler"][1]
+    assert seen["instrumented"].parent_id == seen["GET"].span_id
+    assert seen["explicit"].parent_id == seen["handler"].span_id
     assert seen.answers["invisible"]
     assert seen.answers["back"]
     assert len({boundary.trace_id, theirs["another root"][0], theirs["elsewhere"][0]}) == 3

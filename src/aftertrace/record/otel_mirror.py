@@ -65,14 +65,13 @@ class Mirror:
 
 
 def _parent(parent: Any, parent_context: Any, trace_id: int) -> Span | propagation.Remote | None:
-    """A boundary's span of the same trace stands between a root, or the first span of a request, and what called it."""
+    """Boundaries' spans stand between the SDK's: below a request's, and around what an instrumentation sees of a call."""
     here = current()
-    if parent is None or parent.is_remote:
-        if here is not None and here.trace_id == trace_id:
-            return here
-        return None if parent is None else _remote(parent)
-    if here is not None and here.span_id == parent.span_id:
+    implicit = parent_context is None or parent is None or parent.is_remote
+    if implicit and here is not None and here.trace_id == trace_id:
         return here
+    if parent is None:
+        return None
     seen = None if parent_context is None or api.span_key is None else native(parent_context.get(api.span_key))
     return seen or _remote(parent)
 
