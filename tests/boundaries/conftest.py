@@ -29,6 +29,7 @@ from aftertrace.wire.kinds import (
     SpanAttr,
     SpanEnd,
     SpanEventRecord,
+    SpanLinkRecord,
     SpanName,
     SpanStart,
     SpanStatus,
@@ -47,6 +48,7 @@ class SpanSeen:
     attributes: dict[str, Any]
     status: int = 0
     events: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
+    links: list[tuple[str, str]] = field(default_factory=list)
     ended: bool = False
 
     @property
@@ -64,6 +66,10 @@ class SpanSeen:
     @property
     def kind(self) -> int:
         return self.start.span_kind
+
+    @property
+    def scope(self) -> str:
+        return self.start.scope
 
 
 @dataclass
@@ -111,7 +117,7 @@ def told(slices: list[tuple[int, str, list[Record]]]) -> Recorded:
                 spans[record.span_id] = SpanSeen(pid, record, record.name, attributes)
             elif isinstance(record, Log):
                 logs.append(LogSeen(pid, trace, record))
-            elif isinstance(record, (SpanAttr, SpanName, SpanStatus, SpanEventRecord, SpanEnd)):
+            elif isinstance(record, (SpanAttr, SpanName, SpanStatus, SpanEventRecord, SpanLinkRecord, SpanEnd)):
                 _add(spans[record.span_id], record)
     return Recorded(list(spans.values()), logs, slices)
 
@@ -125,6 +131,8 @@ def _add(span: SpanSeen, record: Record) -> None:
         span.status = record.code
     elif isinstance(record, SpanEventRecord):
         span.events.append((record.name, {name: plain(value) for name, value in record.attributes}))
+    elif isinstance(record, SpanLinkRecord):
+        span.links.append((record.linked_trace_id, record.linked_span_id))
     elif isinstance(record, SpanEnd):
         assert not span.ended, f"{span.name} ended twice"
         span.ended = True
@@ -221,6 +229,7 @@ class Runner:
 
     def __init__(self, home: Path, python: list[str]) -> None:
         self.home, self._python, self._count = home, python, 0
+        self.python = python[0]
 
     def agent(self) -> Agent:
         self._count += 1

@@ -190,7 +190,7 @@ def test_errors_transports_and_signatures_are_the_same(runner: Runner):
                 except Exception: traceback.print_exc()
         asyncio.run(main())
         for kind in httpx.Client, httpx.AsyncClient:
-            print(list(inspect.signature(kind.send).parameters), kind.send.__qualname__, kind.send.__module__, bool(kind.send.__doc__))
+            print(list(inspect.signature(kind.send).parameters), kind.send.__qualname__)
             print(inspect.iscoroutinefunction(kind.send))
         """)
     )
