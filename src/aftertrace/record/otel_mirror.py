@@ -65,7 +65,7 @@ class Mirror:
 
 
 def _parent(parent: Any, parent_context: Any, trace_id: int) -> Span | propagation.Remote | None:
-    """Boundaries' spans stand between the SDK's: below a request's, and around what an instrumentation sees of a call."""
+    """Boundaries' spans stand between the SDK's: above a request's, around what an instrumentation sees of a call."""
     here = current()
     implicit = parent_context is None or parent is None or parent.is_remote
     if implicit and here is not None and here.trace_id == trace_id:
