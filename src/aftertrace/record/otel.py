@@ -207,9 +207,7 @@ def install(module: Any, context_module: Any, provider: TracerProvider) -> None:
     otel_context.activate(context_module)
     if api.span_key is not None:
         return
-    trace.Span.register(
-        Span
-    )  # isinstance(span, opentelemetry.trace.Span) is asked by get_current_span() and by programs
+    trace.Span.register(Span)  # get_current_span() and programs ask isinstance(span, opentelemetry.trace.Span)
     _native.set_span_context_factory(_span_context)
     module._PROXY_TRACER_PROVIDER = provider  # noqa: SLF001  # the API's place for one that waits for a real one
     _adopt_waiting_tracers(module)
