@@ -7,6 +7,7 @@ from importlib import import_module
 from types import ModuleType
 
 from aftertrace.record import propagation
+from aftertrace.record.boundaries import otel
 from aftertrace.record.boundaries.calls import Missing
 from aftertrace.record.boundaries.imports import when_imported
 from aftertrace.record.boundaries.state import ledger
@@ -35,6 +36,7 @@ def install() -> None:
     for target, name, function in _BOUNDARIES:
         ledger.set(target, "waiting")
         when_imported(target, _hook(target, name, function))
+    otel.install()
 
 
 def _hook(target: str, name: str, function: str) -> Callable[[ModuleType], None]:

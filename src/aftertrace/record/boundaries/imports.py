@@ -49,22 +49,21 @@ class _Finder:
         load: Callable[[ModuleType], None] = loader.exec_module  # type: ignore[attr-defined]
 
         def exec_module(module: ModuleType) -> None:
-            if module.__name__ == name:
+            if vars(module).get("__name__") == name:
                 vars(loader).pop("exec_module", None)
             try:
                 load(module)
             except BaseException as error:
                 step_aside(error)
                 raise
-            if module.__name__ == name:
+            if type(module) is ModuleType and module.__name__ == name:
                 self.loaded(module)
 
         loader.exec_module = exec_module  # type: ignore[attr-defined]
 
     def loaded(self, module: ModuleType) -> None:
-        if type(module) is ModuleType:  # and none that loads itself lazily
-            for hook in self.hooks.get(module.__name__, ()):
-                guarded(module.__name__, hook, module)
+        for hook in self.hooks.get(module.__name__, ()):
+            _call(hook, module)
 
     def _look_again(self) -> None:
         for name in self.partial[:]:
@@ -80,6 +79,11 @@ unseen(_Finder._notice)  # noqa: SLF001  # its exec_module, that is
 _finder = _Finder()
 
 
+def _call(hook: Hook, module: ModuleType) -> None:
+    if type(module) is ModuleType:  # one that loads itself lazily would do so when it is looked at
+        guarded(module.__name__, hook, module)
+
+
 def when_imported(name: str, hook: Hook) -> None:
     """Calls hook(module) now when the module is loaded, else right after it has been; and after each reload."""
     _finder.hooks.setdefault(name, []).append(hook)
@@ -90,9 +94,9 @@ def when_imported(name: str, hook: Hook) -> None:
         return
     if _initializing(module):
         _finder.partial.append(name)
-    elif type(module) is ModuleType:
-        guarded(name, hook, module)
+    else:
+        _call(hook, module)
 
 
 def _initializing(module: ModuleType) -> bool:
-    return bool(getattr(getattr(module, "__spec__", None), "_initializing", False))
+    return type(module) is ModuleType and bool(getattr(vars(module).get("__spec__"), "_initializing", False))
