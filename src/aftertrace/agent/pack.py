@@ -163,7 +163,7 @@ class Pack:
             "aftertrace.keep.reason": redact.text(trigger.reason or (_reason(span) if span else trigger.name)),
             "aftertrace.keep.process_uid": process.uid,
         }
-        time_ns = clocks.realtime(trigger.ticks)
+        time_ns = clocks.realtime(trigger.ticks) if trigger.ticks else time.time_ns()  # a death is in no record
         record = _record("aftertrace.kept", self.resource(process), None, dict(attributes), time_ns)
         return replace(record, trace_id=job.trace, span_id=trigger.span)
 

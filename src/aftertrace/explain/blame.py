@@ -1,0 +1,232 @@
+"""From the suspects of a failing line to the line that is to blame, or the honest word that it is not known."""
+
+from __future__ import annotations
+
+import ast
+from dataclasses import dataclass, field, replace
+
+from aftertrace.explain import texts
+from aftertrace.explain.hops import Kind, Link, Origin
+from aftertrace.explain.likeness import ABSENT, hole
+from aftertrace.explain.origin import Tracer
+from aftertrace.explain.scene import Point, Scene
+from aftertrace.explain.suspects import Site, Suspect, suspects
+from aftertrace.model import Value
+from aftertrace.reconstruct.execution import Step, StepKind
+from aftertrace.wire.equality import content
+
+_ROUNDS = 8  # how often the inputs of a computation are looked into
+_MOST_INPUTS = 12
+
+
+@dataclass(slots=True)
+class Verdict:
+    """``status``: verified, likely or unknown; ``others`` are further lines that are as suspect as ``origin``'s."""
+
+    status: str
+    origin: Origin | None = None
+    says: str = ""
+    doubts: list[str] = field(default_factory=list)
+    others: list[Origin] = field(default_factory=list)
+    unknown: list[str] = field(default_factory=list)
+
+
+def judge(tracer: Tracer, where: Site, exception: Value | None) -> Verdict:
+    """The cause of an exception raised at a site."""
+    found = suspects(tracer.scene, where, exception)
+    if not found:
+        return Verdict("unknown", unknown=["the line fails on nothing that was recorded"])
+    best = [one for one in found if one.weight == found[0].weight]
+    origins = [deepen(tracer, tracer.trace(one.point, _start(where, one), one.value)) for one in best]
+    best_origin, others = _choose(origins)
+    return _verdict(best_origin, others)
+
+
+def _start(where: Site, suspect: Suspect) -> Link:
+    """The failing line itself, with the suspect's value."""
+    point = where.point
+    return Link(
+        point.frame, where.line, point.until - 1, ast.unparse(suspect.point.node), suspect.value, ran=point.step
+    )
+
+
+def _choose(origins: list[Origin]) -> tuple[Origin, list[Origin]]:
+    """Those that end at one line are one; a default that was taken outweighs what is only passed along."""
+    lines: dict[tuple[int, str, int], Origin] = {}
+    for one in origins:
+        place = (one.made.frame.process, one.made.frame.code.path, one.made.line)
+        if place not in lines:
+            lines[place] = one
+    found = list(lines.values())
+    ranked = sorted(found, key=_rank)
+    strongest = [one for one in ranked if _rank(one) == _rank(ranked[0])]
+    return strongest[0], [one for one in ranked if one is not strongest[0] and (one in strongest or _known(one))]
+
+
+def _known(origin: Origin) -> bool:
+    return origin.end.kind in {Kind.DEFAULT, Kind.COMPUTED, Kind.OPAQUE, Kind.OUTSIDE} and not _constant(origin)
+
+
+def _constant(origin: Origin) -> bool:
+    return origin.end.kind is Kind.LITERAL and len(origin.links) == 1
+
+
+def _rank(origin: Origin) -> int:
+    kind = origin.end.kind
+    if kind is Kind.DEFAULT:
+        return 0
+    if kind is Kind.LITERAL and not _constant(origin) and origin.value is not None and hole(origin.value):
+        return 0
+    return {Kind.COMPUTED: 1, Kind.LITERAL: 2, Kind.OPAQUE: 1, Kind.OUTSIDE: 1}.get(kind, 3)
+
+
+def _verdict(origin: Origin, others: list[Origin]) -> Verdict:
+    kind = origin.end.kind
+    unknown = [origin.end.unknown] if origin.end.unknown else []
+    if kind is Kind.LOST:
+        return Verdict("unknown", origin, origin.end.says, origin.doubts, others, unknown)
+    doubts = list(origin.doubts)
+    if others:
+        doubts.append("another value of the failing line is as suspect")
+    if kind is Kind.OPAQUE:
+        doubts.append("it was made by code that is not recorded")
+    elif kind is Kind.OUTSIDE:
+        doubts.append("it came from outside, and nothing here refused it")
+    elif _constant(origin):
+        doubts.append("it is written so in the failing line itself")
+    return Verdict("likely" if doubts else "verified", origin, _says(origin), doubts, others, unknown)
+
+
+def _says(origin: Origin) -> str:
+    if origin.end.says:
+        return origin.end.says
+    if origin.end.kind is Kind.COMPUTED:
+        return "this line made the value; its own inputs show nothing wrong"
+    return {Kind.LITERAL: "written so in the source", Kind.OPAQUE: "the call gave it"}.get(origin.end.kind, "")
+
+
+# -- computations: a suspicious input outweighs the line that used it
+
+
+def deepen(tracer: Tracer, origin: Origin) -> Origin:
+    """Past the line that computed a value, where one of its inputs was a hole, or a default that shows in the value."""
+    for _ in range(_ROUNDS):
+        if origin.end.kind is Kind.LITERAL:
+            return _behind_handler(tracer, origin)
+        if origin.end.kind not in {Kind.COMPUTED, Kind.OPAQUE} or origin.end.span is not None:
+            return origin
+        found = _suspicious(tracer, origin)
+        if len(found) != 1:
+            if len({(one.made.frame.code.path, one.made.line) for one in found}) > 1:
+                origin.doubts.append("several of its inputs are suspect")
+            return origin
+        inner = found[0]
+        inner.links[:0] = origin.links
+        inner.doubts[:0] = origin.doubts
+        origin = inner
+    return origin
+
+
+def _suspicious(tracer: Tracer, origin: Origin) -> list[Origin]:
+    scene, point = tracer.scene, origin.point
+    found: list[Origin] = []
+    boolean = isinstance(point.node, ast.Compare) or (
+        isinstance(point.node, ast.UnaryOp) and isinstance(point.node.op, ast.Not)
+    )
+    for node in _inputs(scene, point)[:_MOST_INPUTS]:
+        at = point.to(node, ())
+        value = scene.evaluate(at, node)
+        if value is None or value is ABSENT:
+            continue
+        shows = boolean or (hole(value) and _shows_hole(point.node, value, origin.value))
+        if not shows and not _shows(value, origin.value):
+            continue
+        inner = tracer.trace(at, _line_of(at, node, value), value)
+        inner.links.pop(0)
+        if (shows and inner.links) or inner.end.kind is Kind.DEFAULT:
+            if not inner.links:  # the default was taken in the very expression
+                inner.links.append(replace(origin.made, name=ast.unparse(node), value=value))
+                inner.links[-1] = replace(inner.links[-1], line=inner.end.line or origin.made.line)
+            found.append(inner)
+    return found
+
+
+def _line_of(point: Point, node: ast.expr, value: Value) -> Link:
+    return Link(point.frame, node.lineno, point.step, ast.unparse(node), value, ran=point.step)
+
+
+def _inputs(scene: Scene, point: Point) -> list[ast.expr]:
+    node = point.node.value if isinstance(point.node, ast.Await) else point.node
+    if not isinstance(node, ast.Call):
+        nodes = texts.inputs(node)
+    else:
+        nodes = [one for argument in texts.arguments(node) for one in texts.inputs(argument)]
+        if isinstance(node.func, ast.Attribute):
+            nodes += texts.inputs(node.func.value)
+    unrecorded = [one for one in nodes if isinstance(one, ast.Call) and not scene.callees(point, one)]
+    return nodes + [inner for one in unrecorded for inner in _inputs(scene, point.to(one, ())) if inner not in nodes]
+
+
+def _shows_hole(node: ast.expr, value: Value, result: Value | None) -> bool:
+    """Whether a hole among the inputs is one in the result."""
+    value = content(value)
+    if result is None:
+        return False
+    result = content(result)
+    if isinstance(result.scalar, str):
+        if value.type == "NoneType":
+            return "None" in result.scalar
+        if value.type == "float":
+            return "nan" in result.scalar
+        return value.scalar == "" and isinstance(node, ast.JoinedStr | ast.BinOp | ast.Call)
+    if value.type == "float":
+        return hole(result)
+    return hole(result) or result.scalar == 0
+
+
+def _shows(value: Value, result: Value | None) -> bool:
+    """Whether an input stands visibly in a text that was made of it."""
+    value = content(value)
+    text = content(result).scalar if result is not None else None
+    return isinstance(text, str) and isinstance(value.scalar, str) and bool(value.scalar) and value.scalar in text
+
+
+def _behind_handler(tracer: Tracer, origin: Origin) -> Origin:
+    """A literal set in an ``except`` block: the line whose exception was swallowed there."""
+    scene, point = tracer.scene, origin.point
+    text = scene.text_of(point.frame)
+    statement = scene.statement(point.frame, origin.made.line)
+    if text is None or statement is None:
+        return origin
+    handlers = [one for one in text.above(statement) if isinstance(one, ast.ExceptHandler)]
+    if not handlers:
+        return origin
+    raised = _swallowed(scene, point)
+    if raised is None:
+        return origin
+    begun = scene.line_before(point.frame, raised.index)
+    node = scene.node_at(point.frame, raised.lasti)
+    value, name = raised.value, raised.value.type.rpartition(".")[2] if raised.value is not None else ""
+    if isinstance(node, ast.Call) and texts.arguments(node):
+        argument = texts.arguments(node)[0]
+        at = Point(point.frame, argument, begun or raised.index, raised.index)
+        shown = scene.evaluate(at, argument)
+        value, name = (shown, ast.unparse(argument)) if shown is not None else (value, name)
+    link = Link(point.frame, raised.line, raised.index, name, value, "its exception was swallowed", ran=begun or -1)
+    origin.links.append(link)
+    origin.end = replace(origin.end, kind=Kind.DEFAULT, line=0, says=_swallowed_says(raised))
+    return origin
+
+
+def _swallowed(scene: Scene, point: Point) -> Step | None:
+    """The exception that a frame was handling at a point."""
+    for index in reversed(scene.execution.steps_of(point.frame)):
+        step = scene.step(index)
+        if index <= point.step and step.kind is StepKind.RAISE:
+            return step
+    return None
+
+
+def _swallowed_says(raised: Step) -> str:
+    kind = raised.value.type.rpartition(".")[2] if raised.value is not None else "an exception"
+    return f"{kind} was swallowed here, and a literal stood in"

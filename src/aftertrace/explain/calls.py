@@ -1,0 +1,302 @@
+"""Values that a call gave: by recorded code, a default, what was passed in, another service, or code not recorded."""
+
+from __future__ import annotations
+
+import ast
+from dataclasses import replace
+
+from aftertrace.explain import texts
+from aftertrace.explain.hops import Border, End, Hop, Kind, Link, Move
+from aftertrace.explain.likeness import ABSENT, Key, Keys, find, part, same, telling
+from aftertrace.explain.origin import Tracer
+from aftertrace.explain.scene import GENERATOR, Point, Scene
+from aftertrace.explain.stores import fields
+from aftertrace.model import Span, Value, ValueKind
+from aftertrace.reconstruct.execution import Frame, Step, StepKind
+
+_MOST_FRAMES = 2000  # looked at for one that returned an equal value
+_WITH_DEFAULT = {"get", "pop", "setdefault"}  # methods (key, default)
+_DEPTH = 5
+
+
+def hop(tracer: Tracer, point: Point, value: Value | None) -> Hop:
+    """Where the value of a call (or of an await, property, operator that is one) came from."""
+    scene, node = tracer.scene, point.node
+    for child in reversed(scene.callees(point, node)):
+        found = _into(tracer, point, child, value)
+        if found is not None:
+            return found
+    call = node.value if isinstance(node, ast.Await) else node
+    if not isinstance(call, ast.Call):
+        found = None if isinstance(node, ast.Await) else End(Kind.OPAQUE, line=node.lineno)
+        return found or _elsewhere(tracer, point, value) or Move(point.to(call))
+    return (
+        _default(scene, point, call, value)
+        or _constructed(scene, point, call)
+        or _through(scene, point, call, value)
+        or _elsewhere(tracer, point, value)
+        or _answered(tracer, point, call, value)
+        or End(
+            Kind.OPAQUE, line=node.lineno, unknown=f"what {texts.called(call) or 'the call'}() did: it is not recorded"
+        )
+    )
+
+
+# -- recorded code
+
+
+def _into(tracer: Tracer, point: Point, child: Frame, value: Value | None) -> Hop | None:
+    scene = tracer.scene
+    if child.code.flags & GENERATOR and not isinstance(point.node, ast.Await):
+        return None
+    done = scene.returned(child, point.until)
+    if done is None:
+        return None
+    if child.code.name == "__init__":
+        return _initialised(tracer, point, child, done, value)
+    given = part(done.value, point.keys) if done.value is not None else None
+    alike = same(given, value) if given is not None and value is not None else None
+    if alike is False or given is ABSENT:
+        return None
+    if alike is None and not _names(point.node, child):
+        return None
+    return returned(scene, child, done, point.keys)
+
+
+def _names(node: ast.expr, child: Frame) -> bool:
+    """Whether the expression calls the frame's function by its name (a decorator may have put another in between)."""
+    call = node.value if isinstance(node, ast.Await) else node
+    return not isinstance(call, ast.Call) or texts.called(call) in {child.code.name, ""}
+
+
+def returned(scene: Scene, frame: Frame, done: Step, keys: Keys, border: Border | None = None) -> Hop:
+    """To the expression that a frame returned."""
+    node = scene.node_at(frame, done.lasti)
+    scope = scene.scope(frame)
+    statement = node if isinstance(node, ast.Return) else scene.statement(frame, done.line)
+    source = statement.value if isinstance(statement, ast.Return) else None
+    if isinstance(scope, ast.Lambda):
+        source = scope.body
+    says = "" if border is None else "answered"
+    if source is None:
+        link = Link(frame, done.line, done.index, f"{frame.code.name}()", done.value, "ended without a return", border)
+        return End(Kind.DEFAULT, "the function ended without a return: None", link=link)
+    ran = scene.ran(frame, statement.lineno if isinstance(statement, ast.Return) else done.line, done.index)
+    ran = scene.line_before(frame, done.index) if ran is None else ran
+    at = Point(frame, source, done.index if ran is None else ran, done.index, keys)
+    shows = part(done.value, keys) if done.value is not None else None
+    name = ast.unparse(source) if len(ast.unparse(source)) <= 40 else f"{frame.code.name}()"
+    link = Link(frame, done.line, done.index, name, None if shows is ABSENT else shows, says, border, ran or -1)
+    return Move(at, link)
+
+
+def _initialised(tracer: Tracer, point: Point, child: Frame, done: Step, value: Value | None) -> Hop | None:
+    """A part of a new object: set by its own ``__init__``."""
+    if not point.keys or not child.code.arguments:
+        return None
+    me = ast.Name(child.code.arguments[0], ast.Load(), lineno=done.line, col_offset=0)
+    key = replace_attribute(point.keys[0])
+    inside = Point(child, me, done.index, done.index, point.keys[1:])
+    return tracer.stores.find(inside, me, key, value)
+
+
+def replace_attribute(key: Key) -> Key:
+    return Key(key.name, attribute=True)
+
+
+# -- defaults
+
+
+def _default(scene: Scene, point: Point, call: ast.Call, value: Value | None) -> Hop | None:
+    """``d.get(key, default)`` and its like: the default, or what the container holds."""
+    found = _lookup(call)
+    if found is None:
+        return None
+    container, wanted, default = found
+    key = scene.key(point, wanted) if wanted is not None else None
+    whole = scene.evaluate(point, container)
+    attribute = texts.called(call) in {"getattr", "attrgetter"}
+    inside = part(whole, (Key(key.name, attribute),)) if whole is not None and key is not None else None
+    if inside is not None and inside is not ABSENT and key is not None:
+        return Move(point.to(container, (Key(key.name, attribute), *point.keys)))
+    held = scene.evaluate(point, default)
+    if point.keys or value is None or held is None or not same(held, value):
+        return None
+    shown = repr(key.name) if key is not None else "what was asked"
+    if inside is ABSENT:
+        says = f"{ast.unparse(container)} has no {shown}: the default was taken"
+    else:
+        says = f"nothing for {shown}: the default was taken"
+    if not isinstance(default, ast.Constant) and texts.inputs(default):
+        return Move(point.to(default))
+    return End(Kind.DEFAULT, says, call.lineno, unknown=f"why {ast.unparse(container)} has no {shown}")
+
+
+def _lookup(call: ast.Call) -> tuple[ast.expr, ast.expr | None, ast.expr] | None:
+    """(container, key, default) of a call that has them."""
+    none = ast.Constant(None, lineno=call.lineno, col_offset=call.col_offset)
+    by_name = next((one.value for one in call.keywords if one.arg == "default"), None)
+    match call:
+        case ast.Call(func=ast.Name(id="getattr"), args=[container, key, default]):
+            return container, key, default
+        case ast.Call(func=ast.Name(id="next" | "min" | "max"), args=[container, *more]) if more[:1] or by_name:
+            return (container, None, by_name or more[0]) if by_name or texts.called(call) == "next" else None
+        case ast.Call(func=ast.Name(id="getenv") | ast.Attribute(attr="getenv"), args=[key, *more]):
+            return call.func, key, more[0] if more else by_name or none
+        case ast.Call(func=ast.Attribute(value=container, attr=method), args=[key, *more]) if method in _WITH_DEFAULT:
+            if method == "pop" and not more:
+                return None
+            return container, key, more[0] if more else by_name or none
+        case _:
+            return None
+
+
+# -- what was passed in
+
+
+def _constructed(scene: Scene, point: Point, call: ast.Call) -> Move | None:
+    """A field of a new object, by the keyword or place at which it was given."""
+    if not point.keys or not isinstance(point.keys[0].name, str):
+        return None
+    name, rest = point.keys[0].name, point.keys[1:]
+    for keyword in call.keywords:
+        if keyword.arg == name:
+            return Move(point.to(keyword.value, rest))
+    for process, path in scene.execution.sources:
+        text = scene.text(process, path) if process == point.frame.process else None
+        known = fields(text.tree, texts.called(call)) if text is not None else []
+        if name in known and known.index(name) < len(call.args):
+            argument = call.args[known.index(name)]
+            if not any(isinstance(one, ast.Starred) for one in call.args[: known.index(name) + 1]):
+                return Move(point.to(argument, rest))
+    return None
+
+
+def _through(scene: Scene, point: Point, call: ast.Call, value: Value | None) -> Move | None:
+    """An input that holds the same value: the call passed it on."""
+    if value is None:
+        return None
+    inputs = list(texts.arguments(call))
+    if isinstance(call.func, ast.Attribute):
+        inputs.append(call.func.value)
+    held = [(one, whole) for one in inputs if (whole := scene.evaluate(point, one)) is not None]
+    exact = [one for one, whole in held if _holds(part(whole, point.keys), value)]
+    if len(exact) == 1:
+        alone = len(inputs) == 1 or telling(value) or bool(point.keys)
+        return Move(point.to(exact[0]), doubt="" if alone else f"an input of {texts.called(call)}() had the same value")
+    if exact or not telling(value):
+        return None
+    inside = [(one, keys) for one, whole in held for keys in find(whole, value)]
+    if len(inside) != 1:
+        return None
+    return Move(point.to(*inside[0]), doubt=f"{texts.called(call)}() was given the same value")
+
+
+def _holds(found: Value | None, value: Value) -> bool:
+    return found is not None and found is not ABSENT and same(found, value) is True
+
+
+# -- results of tasks and threads
+
+
+def _elsewhere(tracer: Tracer, point: Point, value: Value | None) -> Hop | None:
+    """A task or thread that ended meanwhile with this result, and whose function this scope names."""
+    scene = tracer.scene
+    scope = scene.scope(point.frame)
+    if scope is None or value is None or not (telling(value) or point.keys):
+        return None
+    names = {one.id for one in ast.walk(scope) if isinstance(one, ast.Name)}
+    names |= {one.attr for one in ast.walk(scope) if isinstance(one, ast.Attribute)}
+    found: list[tuple[Frame, Step, Keys]] = []
+    for frame in _ended(scene, point):
+        done = scene.returned(frame, point.until)
+        if frame.code.name not in names or done is None or done.value is None:
+            continue
+        for keys in (point.keys, point.keys[1:]) if point.keys else ((),):
+            inner = part(done.value, keys)
+            if inner is not None and inner is not ABSENT and same(inner, value):
+                found.append((frame, done, keys))
+                break
+    if not found:
+        return None
+    way = returned(scene, found[-1][0], found[-1][1], found[-1][2], Border("task", "its own task or thread"))
+    doubt = "" if len(found) == 1 and telling(value) else "several tasks gave an equal result"
+    return replace(way, doubt=doubt) if isinstance(way, Move) else way
+
+
+def _ended(scene: Scene, point: Point) -> list[Frame]:
+    """Frames of other tasks and threads of the process that ended before a point, since its frame began."""
+    found: list[Frame] = []
+    entry = scene.flow.tree.entry(point.frame.span_id)
+    for index in range(point.until - 1, max(point.frame.first_step, point.until - 50_000), -1):
+        step = scene.step(index)
+        if step.kind is StepKind.RETURN and step.process == point.frame.process and scene.entry(step) == entry:
+            frame = scene.execution.frame(step)
+            own = scene.execution.caller_at(frame, frame.first_step) if frame is not None else None
+            if frame is not None and frame is not point.frame and own is not point.frame:
+                if own is None or own.code.name == "<module>" or own.thread != frame.thread:
+                    found.append(frame)
+        if len(found) >= _MOST_FRAMES:
+            break
+    return list(reversed(found))
+
+
+# -- answers of other services
+
+
+def _answered(tracer: Tracer, point: Point, call: ast.Call, value: Value | None) -> Hop | None:
+    """The call, or one whose result it looks into, asked another service: what that answered."""
+    span = asked(tracer, point, call)
+    if span is None:
+        return None
+    scene = tracer.scene
+    if value is not None and value is not ABSENT:
+        for below in scene.parts_below(span):
+            for frame, done in results(scene, below.span_id):
+                inner = part(done.value, point.keys) if done.value is not None else None
+                if inner is not None and inner is not ABSENT and same(inner, value) and (point.keys or telling(value)):
+                    return returned(scene, frame, done, point.keys, Border("answer", f"{below.service} answered"))
+    return End(Kind.OPAQUE, line=point.node.lineno, span=span, unknown="what was answered")
+
+
+def asked(tracer: Tracer, point: Point, node: ast.expr, depth: int = 0) -> Span | None:
+    """The client's span within an expression, or within the call that made what it looks into."""
+    scene = tracer.scene
+    start = scene.step(point.step)
+    span = scene.sent(point.frame.process, point.step, point.until, scene.entry(start))
+    if span is not None or depth >= _DEPTH:
+        return span
+    for one in _roots(node):
+        at = point.to(one, ())
+        held = scene.evaluate(at, one)
+        if held is None or held.kind is not ValueKind.OBJECT:
+            continue
+        for _ in range(_DEPTH):  # through parameters and plain names, up to the call that gave the object
+            way = tracer.hop(at, None)
+            if not isinstance(way, Move):
+                break
+            at = way.point
+            if isinstance(at.node, ast.Call | ast.Await):
+                found = asked(tracer, at, at.node, depth + 1)
+                if found is not None:
+                    return found
+                break
+    return None
+
+
+def _roots(node: ast.expr) -> list[ast.expr]:
+    found = [texts.root(one) for one in texts.inputs(node)]
+    for call in texts.calls(node):
+        found += [texts.root(one) for one in texts.arguments(call)]
+    return [one for one in found if isinstance(one, ast.Name)]
+
+
+def results(scene: Scene, entry: str) -> list[tuple[Frame, Step]]:
+    """The outermost frames of one part of the request that returned, and where."""
+    found = []
+    for frame in scene.execution.frames.values():
+        if scene.flow.tree.entry(frame.span_id) == entry and scene.execution.caller_at(frame, frame.first_step) is None:
+            done = scene.returned(frame, len(scene.execution.steps))
+            if done is not None:
+                found.append((frame, done))
+    return found

@@ -1,0 +1,338 @@
+"""Values that were passed: from a parameter to the caller's argument, in the same process or in another service."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from aftertrace.explain import texts
+from aftertrace.explain.hops import Border, End, Hop, Kind, Link, Move
+from aftertrace.explain.likeness import ABSENT, Key, Keys, find, part, same, shown, telling
+from aftertrace.explain.origin import Tracer
+from aftertrace.explain.scene import Point, Scene
+from aftertrace.explain.texts import Function
+from aftertrace.model import Span, SpanKind, Value
+from aftertrace.reconstruct.execution import Frame, StepKind
+from aftertrace.reconstruct.tree import EXITS
+
+_MOST_STEPS = 10_000  # looked back for the frame that sent a request
+
+
+def hop(tracer: Tracer, point: Point, name: str, value: Value | None) -> Hop:
+    """Where the argument ``name`` of the point's frame came from."""
+    scene, frame = tracer.scene, point.frame
+    caller = scene.execution.caller_at(frame, frame.first_step)
+    if caller is not None:
+        found = _from_caller(scene, point, name, value, caller)
+        if found is not None:
+            return found
+    task = scene.flow.caller(frame, frame.first_step) if caller is None else None
+    if task is not None and task.border is not None and task.border.kind == "task":
+        found = _from_task(scene, point, value, task.frame, task.step)
+        if found is not None:
+            return found
+    if caller is not None:
+        return End(Kind.LOST, f"what was passed as {name} is not recorded", unknown=f"who passed {name}")
+    return _from_service(scene, point, name, value)
+
+
+# -- the same process
+
+
+def _from_caller(scene: Scene, point: Point, name: str, value: Value | None, caller: Frame) -> Hop | None:
+    frame = point.frame
+    entered = scene.execution.entered_at(frame, frame.first_step)
+    ran = scene.line_before(caller, frame.first_step)
+    if entered is None or ran is None:
+        return None
+    node = scene.node_at(caller, entered.call_site)
+    node = node.value if isinstance(node, ast.Await) else node
+    line = entered.call_line
+    if not isinstance(node, ast.Call):
+        node = _only_call(scene, caller, line, frame.code.name)
+    if node is None:
+        return _receiver(scene, point, name, caller, line, ran)
+    at = Point(caller, node, ran, frame.first_step)
+    found = _argument(scene, point, name, at, node)
+    if isinstance(found, End):
+        return found
+    if found is not None:
+        given = part_of(scene, at, found)
+        if given is None or value is None or (given is not ABSENT and same(given, value) is not False):
+            return Move(at.to(found.node, found.keys), _link(scene, at, found, line))
+    return _equal_argument(scene, at, node, value, line, point.keys)
+
+
+def _only_call(scene: Scene, caller: Frame, line: int, name: str) -> ast.Call | None:
+    """The call of a function by its name on a line, when columns are not known."""
+    statement = scene.statement(caller, line)
+    found = [one for one in texts.calls(statement) if texts.called(one) == name] if statement else []
+    return found[0] if len(found) == 1 else None
+
+
+def _receiver(scene: Scene, point: Point, name: str, caller: Frame, line: int, ran: int) -> Hop | None:
+    """``self`` of a property or an operator."""
+    entered = scene.execution.entered_at(point.frame, point.frame.first_step)
+    node = scene.node_at(caller, entered.call_site) if entered else None
+    if not isinstance(node, ast.Attribute | ast.Subscript) or name != point.frame.code.arguments[0]:
+        return None
+    at = Point(caller, node.value, ran, point.frame.first_step, point.keys)
+    return Move(at, Link(caller, line, ran, ast.unparse(node.value) + shown(point.keys), None, "passed on", ran=ran))
+
+
+@dataclass(frozen=True, slots=True)
+class _Found:
+    node: ast.expr
+    keys: Keys
+
+
+def part_of(scene: Scene, at: Point, found: _Found) -> Value | None:
+    return scene.value(at.to(found.node, found.keys))
+
+
+def _argument(scene: Scene, point: Point, name: str, at: Point, call: ast.Call) -> _Found | End | None:
+    """The argument for a parameter, as Python binds them; an End when its default was taken."""
+    scope = scene.scope(point.frame)
+    if not isinstance(scope, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda):
+        return None
+    signature = scope.args
+    places = [one.arg for one in [*signature.posonlyargs, *signature.args]]
+    bound = _bound(scene, point.frame, scope, call)
+    if bound and places and name == places[0]:
+        return _Found(call.func.value, point.keys) if isinstance(call.func, ast.Attribute) else None
+    direct = texts.called(call) == point.frame.code.name or point.frame.code.name in {"__init__", "__call__", "__new__"}
+    if not direct and not (isinstance(call.func, ast.Name) and _is_this(scene, at, call.func, point.frame)):
+        return None
+    positional = places[1:] if bound else places
+    if signature.vararg is not None and name == signature.vararg.arg:
+        return _rest(call, point.keys, len(positional))
+    if signature.kwarg is not None and name == signature.kwarg.arg:
+        return _keyword(call, str(point.keys[0].name), point.keys[1:]) if point.keys else None
+    if name in positional:
+        found = _by_place(call, positional.index(name), point.keys)
+        if found is not None:
+            return found
+    return _keyword(call, name, point.keys) or _default(scene, point, scope, name)
+
+
+def _bound(scene: Scene, frame: Frame, scope: ast.AST, call: ast.Call) -> bool:
+    """Whether the first parameter is the receiver, and no argument."""
+    text = scene.text_of(frame)
+    owner = text.parent(scope) if text is not None else None
+    if not isinstance(owner, ast.ClassDef) or isinstance(scope, ast.Lambda):
+        return False
+    decorators = {one.id for one in getattr(scope, "decorator_list", []) if isinstance(one, ast.Name)}
+    explicit = (
+        isinstance(call.func, ast.Attribute)
+        and isinstance(call.func.value, ast.Name)
+        and call.func.value.id == owner.name
+    )
+    return "staticmethod" not in decorators and (not explicit or "classmethod" in decorators)
+
+
+def _is_this(scene: Scene, at: Point, func: ast.Name, frame: Frame) -> bool:
+    """A local name that holds this function."""
+    held = scene.evaluate(at, func)
+    return held is not None and str(held.scalar).rpartition(".")[2] == frame.code.name
+
+
+def _by_place(call: ast.Call, place: int, keys: Keys) -> _Found | None:
+    for number, one in enumerate(call.args[: place + 1]):
+        if isinstance(one, ast.Starred):
+            return _Found(one.value, (Key(place - number), *keys))
+    return _Found(call.args[place], keys) if place < len(call.args) else None
+
+
+def _rest(call: ast.Call, keys: Keys, before: int) -> _Found | None:
+    """An item of ``*args``."""
+    if not keys or not isinstance(keys[0].name, int) or keys[0].name < 0:
+        return None
+    return _by_place(call, before + keys[0].name, keys[1:])
+
+
+def _keyword(call: ast.Call, name: str, keys: Keys) -> _Found | None:
+    for one in call.keywords:
+        if one.arg == name:
+            return _Found(one.value, keys)
+    spread = [one.value for one in call.keywords if one.arg is None]
+    return _Found(spread[0], (Key(name), *keys)) if len(spread) == 1 else None
+
+
+def _default(scene: Scene, point: Point, scope: Function | ast.Lambda, name: str) -> End | None:
+    signature = scope.args
+    places = [one.arg for one in [*signature.posonlyargs, *signature.args]]
+    pairs = dict(zip(reversed(places), reversed(signature.defaults), strict=False))
+    pairs |= {one.arg: node for one, node in zip(signature.kwonlyargs, signature.kw_defaults, strict=True) if node}
+    if name not in pairs:
+        return None
+    step = point.frame.first_step
+    link = Link(point.frame, pairs[name].lineno, step, name + shown(point.keys), None, "not passed", ran=step)
+    return End(Kind.DEFAULT, f"{name} was not passed: its default was taken", link=link)
+
+
+def _equal_argument(scene: Scene, at: Point, call: ast.Call, value: Value | None, line: int, keys: Keys) -> Hop | None:
+    """What the call was given that is the same value: code between the two frames is not recorded."""
+    if value is None:
+        return None
+    found = list(_equal(scene, at, texts.arguments(call), value, keys))
+    if not found:
+        return None
+    exact = [one for one in found if one.keys[len(one.keys) - len(keys) :] == keys]
+    best = (exact or found)[0]
+    doubt = "" if len(exact or found) == 1 and (telling(value) or exact) else "several arguments have an equal value"
+    return Move(at.to(best.node, best.keys), _link(scene, at, best, line), doubt)
+
+
+def _equal(scene: Scene, at: Point, nodes: object, value: Value, keys: Keys) -> Iterator[_Found]:
+    for node in nodes if isinstance(nodes, list | tuple) else []:
+        whole = scene.evaluate(at, node)
+        if whole is None:
+            continue
+        inner = part(whole, keys)
+        if keys and inner is not None and inner is not ABSENT and same(inner, value):
+            yield _Found(node, keys)
+        elif same(whole, value):
+            yield _Found(node, ())
+        elif telling(value):
+            yield from (_Found(node, way) for way in find(whole, value))
+
+
+def _link(scene: Scene, at: Point, found: _Found, line: int, border: Border | None = None) -> Link:
+    name = ast.unparse(found.node)
+    if len(name) > 40 or isinstance(found.node, ast.Call | ast.Await):
+        name = f"{texts.called(found.node)}()" if isinstance(found.node, ast.Call) else name[:40]
+    value = part_of(scene, at, found)
+    shows = None if value is ABSENT else value
+    return Link(at.frame, line, at.step, name + shown(found.keys), shows, "passed on", border, at.step)
+
+
+# -- a task or thread of its own
+
+
+def _from_task(scene: Scene, point: Point, value: Value | None, waiting: Frame, step: int) -> Hop | None:
+    """The call, in the frame that waited for it, that names the function."""
+    text, name = scene.text_of(waiting), point.frame.code.name
+    scope = scene.scope(waiting)
+    if text is None or scope is None or value is None:
+        return None
+    border = Border("task", "a task or thread of its own")
+    for call in sorted(texts.calls(scope), key=lambda one: one.lineno, reverse=True):
+        mentions = {n.id for n in ast.walk(call) if isinstance(n, ast.Name)} | {
+            n.attr for n in ast.walk(call) if isinstance(n, ast.Attribute)
+        }
+        statement = text.statement(call)
+        ran = scene.ran(waiting, statement.lineno, step + 1) if statement is not None else None
+        if name not in mentions or ran is None or isinstance(statement, ast.FunctionDef | ast.AsyncFunctionDef):
+            continue
+        at = Point(waiting, call, ran, step + 1)
+        argument = point.node.id if isinstance(point.node, ast.Name) else ""
+        found = _argument(scene, point, argument, at, call) if texts.called(call) == name else None
+        if isinstance(found, _Found):
+            return Move(at.to(found.node, found.keys), _link(scene, at, found, call.lineno, border))
+        equal = list(_equal(scene, at, texts.arguments(call), value, point.keys))
+        if equal:
+            doubt = "" if len(equal) == 1 else "several arguments have an equal value"
+            return Move(at.to(equal[0].node, equal[0].keys), _link(scene, at, equal[0], call.lineno, border), doubt)
+    return None
+
+
+# -- another service
+
+
+def _from_service(scene: Scene, point: Point, name: str, value: Value | None) -> Hop:
+    entry = scene.flow.tree.entry(point.frame.span_id)
+    span = scene.flow.tree.upstream(point.frame.span_id)
+    shows = name + shown(point.keys)
+    if span is None or span.kind not in EXITS:
+        link = Link(point.frame, point.frame.code.first_line, point.frame.first_step, shows, value)
+        return End(
+            Kind.OUTSIDE, "it came so with the request", link=_at_def(scene, link), unknown="what the caller meant"
+        )
+    stack = list(sender(scene, span))
+    if not stack or value is None:
+        where = f"{span.service}, which sent it, recorded nothing of it"
+        return End(Kind.LOST, where, unknown=f"what {span.service} sent")
+    border = Border("queue" if span.kind is SpanKind.PRODUCER else "http", message(scene, span, entry))
+    wanted = ((*(Key(one.name) for one in point.keys),), (Key(name), *(Key(one.name) for one in point.keys)))
+    for exact in (True, False):
+        for at, line in stack:
+            found = list(_sent(scene, at, value, wanted, exact=exact))
+            if found:
+                doubts = {(ast.unparse(one.node), one.keys) for one in found}
+                doubt = "" if exact else "an equal value under another name was sent"
+                doubt = doubt if len(doubts) == 1 or exact else "several equal values were sent"
+                best = found[0]
+                return Move(at.to(best.node, best.keys), _link(scene, at, best, line, border), doubt)
+    return End(Kind.LOST, f"no such value in {span.service}", unknown=f"how {span.service} made {shows}")
+
+
+def _at_def(scene: Scene, link: Link) -> Link:
+    """At the ``def``, not at its decorator."""
+    scope = scene.scope(link.frame)
+    line = scope.lineno if isinstance(scope, ast.FunctionDef | ast.AsyncFunctionDef) else link.line
+    return Link(link.frame, line, link.step, link.name, link.value, "came with the request")
+
+
+def sender(scene: Scene, span: Span) -> Iterator[tuple[Point, int]]:
+    """The frames that were on the stack where a message was sent, innermost first, each with its line."""
+    start = next(
+        (s for s in scene.execution.steps if s.kind is StepKind.SPAN_START and s.span_id == span.span_id), None
+    )
+    if start is None:
+        return
+    entry = scene.entry(start)
+    frame = scene.execution.frame(start)
+    index = start.index
+    while frame is None and index > max(start.index - _MOST_STEPS, 0):
+        index -= 1
+        step = scene.step(index)
+        if step.process == start.process and step.activation and scene.entry(step) == entry:
+            other = scene.execution.frame(step)
+            frame = other if other is not None and other.last_step >= start.index else None
+    seen: set[int] = set()
+    at = start.index
+    while frame is not None and frame.activation not in seen:
+        seen.add(frame.activation)
+        ran = scene.line_before(frame, at)
+        if ran is not None:
+            yield Point(frame, ast.Constant(None), ran, start.index), scene.execution.line_at(frame, at)
+        caller = scene.flow.caller(frame, at)
+        frame = caller.frame if caller is not None and (caller.border is None or caller.border.kind == "task") else None
+
+
+def _sent(scene: Scene, at: Point, value: Value, wanted: tuple[Keys, ...], *, exact: bool) -> Iterator[_Found]:
+    """Expressions of the statement, then names of the frame, that hold the value: under its name, or anywhere."""
+    line = scene.execution.line_at(at.frame, at.step)
+    statement = scene.statement(at.frame, line)
+    nodes = [one for call in (texts.calls(statement) if statement else []) for one in texts.arguments(call)]
+    nodes += [
+        ast.Name(name, ast.Load(), lineno=line, col_offset=0) for name in scene.execution.locals_at(at.frame, at.step)
+    ]
+    for node in nodes:
+        if isinstance(node, ast.Constant):
+            continue
+        whole = scene.evaluate(at, node)
+        if whole is None:
+            continue
+        if exact:
+            for keys in wanted:
+                inner = part(whole, keys)
+                named = bool(keys) or (isinstance(node, ast.Name) and (Key(node.id),) == wanted[1][-1:])
+                if named and inner is not None and inner is not ABSENT and same(inner, value):
+                    yield _Found(node, keys)
+            if isinstance(node, ast.Name) and wanted[1][-1].name == node.id and same(whole, value):
+                yield _Found(node, ())
+        elif telling(value):
+            yield from (_Found(node, keys) for keys in find(whole, value))
+
+
+def message(scene: Scene, span: Span, entry: str) -> str:
+    """What was sent, as ``POST /orders``."""
+    server = scene.execution.spans.get(entry, span)
+    for one in (server, span):
+        method = one.attributes.get("http.request.method")
+        path = one.attributes.get("url.path") or one.attributes.get("http.route") or one.attributes.get("url.full")
+        if method and path:
+            return f"{method} {path}"
+    return server.name or span.name

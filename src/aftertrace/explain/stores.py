@@ -1,0 +1,219 @@
+"""Attributes and items that were set: which executed statement gave an object's part its value."""
+
+from __future__ import annotations
+
+import ast
+from bisect import bisect_left
+from dataclasses import dataclass
+
+from aftertrace.explain.hops import Link, Move
+from aftertrace.explain.likeness import ABSENT, Key, part, same, shown
+from aftertrace.explain.scene import Point, Scene
+from aftertrace.model import Scalar, Value
+from aftertrace.reconstruct.execution import Frame, StepKind
+
+_MOST = 400  # executed statements that are looked at for one part
+_ADDING = {
+    "append": 0,
+    "add": 0,
+    "insert": 1,
+    "appendleft": 0,
+    "put": 0,
+    "put_nowait": 0,
+}  # method -> its value's place
+
+
+@dataclass(frozen=True, slots=True)
+class _Store:
+    """``base.name = source``, ``base[index] = source``, ``base.append(source)``."""
+
+    path: str
+    statement: ast.stmt
+    base: ast.expr
+    source: ast.expr
+    attribute: str = ""
+    index: ast.expr | None = None
+    scope: ast.AST | None = None
+
+
+class Stores:
+    """The statements of all sources that set parts of objects, and the steps at which they ran."""
+
+    def __init__(self, scene: Scene) -> None:
+        self._scene = scene
+        self._by_attribute: dict[str, list[_Store]] = {}
+        self._items: list[_Store] = []
+        self._ran: dict[tuple[str, int], list[int]] = {}  # (path, line) -> LINE steps
+        self._read: set[str] = set()
+        for process, path in scene.execution.sources:
+            text = scene.text(process, path)
+            if text is not None and path not in self._read:
+                self._read.add(path)
+                self._collect(path, text.tree)
+        self._collect_steps()
+
+    def _collect(self, path: str, tree: ast.Module) -> None:
+        for node in ast.walk(tree):
+            if isinstance(node, ast.stmt):
+                for store in _stores(path, node):
+                    if store.attribute:
+                        self._by_attribute.setdefault(store.attribute, []).append(store)
+                    else:
+                        self._items.append(store)
+
+    def _collect_steps(self) -> None:
+        wanted = {(one.path, one.statement.lineno) for found in self._by_attribute.values() for one in found}
+        wanted |= {(one.path, one.statement.lineno) for one in self._items}
+        paths = {path for path, _ in wanted}
+        for step in self._scene.execution.steps:
+            if step.kind is not StepKind.LINE:
+                continue
+            frame = self._scene.execution.frame(step)
+            if frame is not None and frame.code.path in paths and (frame.code.path, step.line) in wanted:
+                self._ran.setdefault((frame.code.path, step.line), []).append(step.index)
+
+    def find(self, point: Point, base: ast.expr, key: Key, value: Value | None) -> Move | None:
+        """The last store before a point that set the part ``key`` of what ``base`` was."""
+        stores = self._by_attribute.get(str(key.name), []) if key.attribute else self._items
+        whole = self._scene.evaluate(point, base)
+        if key.attribute is False and (whole is None or not whole.identity):
+            return None
+        ran = [(index, one) for one in stores for index in self._before(one, point.step)]
+        ran.sort(key=lambda pair: pair[0], reverse=True)
+        for index, store in ran[:_MOST]:
+            move = self._fits(point, base, whole, key, value, index, store)
+            if move is not None:
+                return move
+        return self._in_class(point, whole, key)
+
+    def _before(self, store: _Store, step: int) -> list[int]:
+        found = self._ran.get((store.path, store.statement.lineno), [])
+        at = bisect_left(found, step)
+        return found[max(at - _MOST, 0) : at]
+
+    def _fits(
+        self,
+        point: Point,
+        base: ast.expr,
+        whole: Value | None,
+        key: Key,
+        value: Value | None,
+        index: int,
+        store: _Store,
+    ) -> Move | None:
+        frame = self._scene.execution.frame(self._scene.step(index))
+        if frame is None or frame.process != point.frame.process or not self._runs_in(frame, store):
+            return None
+        after = self._after(frame, index)
+        at = Point(frame, store.source, index, after)
+        held = self._scene.evaluate(at, store.base)
+        if held is not None and whole is not None:
+            if not held.identity or held.identity != whole.identity:
+                return None
+            doubt = ""
+        elif held is None and whole is None and ast.unparse(store.base) == ast.unparse(base):
+            doubt = "" if frame.code.path == point.frame.code.path else "two names are taken for the same object"
+        else:
+            return None
+        if store.index is not None:
+            known = self._scene.key(at, store.index)
+            if known is None or known.name != key.name:
+                return None
+        set_to = self._scene.evaluate(at, store.source)
+        inner = part(set_to, point.keys) if set_to is not None else None
+        if value is not None and inner is not None and same(inner, value) is False:
+            return None
+        if (
+            not store.attribute
+            and store.index is None
+            and not (value is not None and inner is not None and same(inner, value))
+        ):
+            return None
+        name = ast.unparse(store.base) + shown((key, *point.keys))
+        shows = inner if inner is not None and inner is not ABSENT else value
+        link = Link(frame, store.statement.lineno, after, name, shows, ran=index)
+        return Move(Point(frame, store.source, index, after, point.keys), link, doubt)
+
+    def _runs_in(self, frame: Frame, store: _Store) -> bool:
+        scope = self._scene.scope(frame)
+        text = self._scene.text_of(frame)
+        return (
+            scope is not None and text is not None and store.statement in text.statements(scope, store.statement.lineno)
+        )
+
+    def _after(self, frame: Frame, index: int) -> int:
+        """The frame's next step in another statement."""
+        own = self._scene.execution.steps_of(frame)
+        at = bisect_left(own, index) + 1
+        return own[at] if at < len(own) else index + 1
+
+    def _in_class(self, point: Point, whole: Value | None, key: Key) -> Move | None:
+        """A class attribute that the source sets once, where the object has none of its own."""
+        if not key.attribute or whole is None or part(whole, (key,)) not in {None, ABSENT}:
+            return None
+        name = whole.type.rpartition(".")[2] if whole.attributes or not whole.scalar else f"{whole.scalar!s}"
+        found: list[tuple[str, ast.expr]] = []
+        for process, path in self._scene.execution.sources:
+            text = self._scene.text(process, path)
+            if process == point.frame.process and text is not None:
+                found += [(path, node) for node in _class_attribute(text.tree, name, key.name)]
+        if len(found) != 1 or found[0][0] != point.frame.code.path:
+            return None
+        line = found[0][1].lineno
+        link = Link(point.frame, line, point.step, f"{name}.{key.name}", None, "set when the class was made")
+        at = Point(point.frame, found[0][1], point.step, point.step, point.keys)
+        return Move(at, link, f"{name}.{key.name} was set before the recording; its source says so once")
+
+
+def _stores(path: str, node: ast.stmt) -> list[_Store]:
+    found: list[_Store] = []
+    match node:
+        case ast.Assign(targets=targets, value=value):
+            found = [one for target in targets for one in _to(path, node, target, value)]
+        case ast.AnnAssign(target=target, value=ast.expr() as value):
+            found = _to(path, node, target, value)
+        case ast.AugAssign(target=target, value=value):
+            found = _to(path, node, target, ast.copy_location(ast.BinOp(target, node.op, value), node))
+        case ast.Expr(value=ast.Call(func=ast.Attribute(value=base, attr=method), args=args)) if method in _ADDING:
+            place = _ADDING[method]
+            found = [_Store(path, node, base, args[place])] if len(args) > place else []
+        case ast.Expr(
+            value=ast.Call(func=ast.Name(id="setattr"), args=[base, ast.Constant(value=str() as name), value])
+        ):
+            found = [_Store(path, node, base, value, name)]
+    return found
+
+
+def _to(path: str, node: ast.stmt, target: ast.expr, value: ast.expr) -> list[_Store]:
+    match target:
+        case ast.Attribute(value=base, attr=name):
+            return [_Store(path, node, base, value, name)]
+        case ast.Subscript(value=base, slice=index) if not isinstance(index, ast.Slice):
+            return [_Store(path, node, base, value, index=index)]
+        case ast.Tuple(elts=parts) if isinstance(value, ast.Tuple) and len(value.elts) == len(parts):
+            return [
+                one for inner, source in zip(parts, value.elts, strict=True) for one in _to(path, node, inner, source)
+            ]
+        case _:
+            return []
+
+
+def _class_attribute(tree: ast.Module, class_name: str, name: Scalar) -> list[ast.expr]:
+    found: list[ast.expr] = []
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ClassDef) and node.name == class_name:
+            for statement in node.body:
+                match statement:
+                    case ast.Assign(targets=[ast.Name(id=known)], value=value) if known == name:
+                        found.append(value)
+                    case ast.AnnAssign(target=ast.Name(id=known), value=ast.expr() as value) if known == name:
+                        found.append(value)
+    return found
+
+
+def fields(tree: ast.Module, class_name: str) -> list[str]:
+    """Annotated names of a class, in order: what a dataclass takes by place."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ClassDef) and node.name == class_name:
+            return [n.target.id for n in node.body if isinstance(n, ast.AnnAssign) and isinstance(n.target, ast.Name)]
+    return []

@@ -1,0 +1,392 @@
+"""``why``: the cause of a failure, as a short chain that follows from what was recorded."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from aftertrace.explain import calls, death, passing, suspects, texts
+from aftertrace.explain.blame import Verdict, judge
+from aftertrace.explain.death import Death
+from aftertrace.explain.failure import Failure, Failures
+from aftertrace.explain.hops import Border, Link, Origin
+from aftertrace.explain.origin import Tracer
+from aftertrace.explain.question import Parameter, Question, Sources
+from aftertrace.explain.scene import Scene
+from aftertrace.explain.suspects import Site
+from aftertrace.model import LogRecord, Span, Value
+from aftertrace.reconstruct import text, view
+from aftertrace.reconstruct.build import build
+from aftertrace.reconstruct.execution import Execution, Frame, Step
+from aftertrace.reconstruct.text import short_type
+
+_MOST_PARTS = 30  # services on one way
+_ERROR = 17  # OTLP severity
+
+
+@dataclass(slots=True)
+class Inquiry:
+    """What was found out: ``failures`` from the one that was seen to the one that began it."""
+
+    failures: list[Failure] = field(default_factory=list)
+    verdict: Verdict = field(default_factory=lambda: Verdict("unknown"))
+    death: Death | None = None
+    unknown: list[str] = field(default_factory=list)
+    also_failed: list[str] = field(default_factory=list)  # other parts of the request, for reasons of their own
+
+
+@dataclass(frozen=True, slots=True)
+class Why:
+    """The answer, as plain data (docs: WHY)."""
+
+    data: dict[str, Any]
+
+    def to_json(self) -> dict[str, Any]:
+        return self.data
+
+
+def ask(sources: Sources, *, reference: str) -> Why:
+    """Why the request behind an id failed."""
+    return why(build(sources.trace(sources.resolve(reference))))
+
+
+def why(execution: Execution) -> Why:
+    """The answer for one execution."""
+    scene = Scene(execution)
+    tracer = Tracer(scene, calls.hop, passing.hop)
+    failures = Failures(scene)
+    return Why(_Telling(scene, failures, _inquire(scene, tracer, failures)).data())
+
+
+def _inquire(scene: Scene, tracer: Tracer, failures: Failures) -> Inquiry:
+    """From the outermost part of the request that failed down to the one that began it."""
+    found = Inquiry()
+    tops = failures.tops()
+    found.also_failed = tops[1:]
+    entry = tops[0] if tops else None
+    while entry is not None and len(found.failures) < _MOST_PARTS:
+        failure = failures.of(entry)
+        found.failures.append(failure)
+        below = _below(scene, tracer, failures, failure)
+        entry = below if below not in {one.entry for one in found.failures} else None
+    if found.failures:
+        _conclude(scene, tracer, found)
+    else:
+        found.unknown.append("nothing failed in what was recorded: no exception left a service, none died")
+    return found
+
+
+def _below(scene: Scene, tracer: Tracer, failures: Failures, failure: Failure) -> str | None:
+    """The part of the request, in another service, whose failure made this one fail."""
+    if failure.died:
+        return None
+    where = _site(scene, failure)
+    if where is None:  # an error was answered, and no line says why
+        return _last_failed(scene, failures, failure.entry)
+    for node in _nodes(scene, where):
+        span = calls.asked(tracer, where.point.to(node), node)
+        failed = [one for one in scene.parts_below(span) if failures.failed(one.span_id)] if span is not None else []
+        if failed:
+            return failed[-1].span_id
+    return None
+
+
+def _site(scene: Scene, failure: Failure) -> Site | None:
+    if failure.raised is None or failure.frame is None:
+        return None
+    return suspects.site(scene, failure.frame, failure.raised)
+
+
+def _nodes(scene: Scene, where: Site) -> list[ast.expr]:
+    """The expressions of the failing line that may look at another service's answer."""
+    source = scene.text_of(where.point.frame)
+    statement = source.statement(where.node) if source is not None else None
+    if source is not None and isinstance(statement, ast.Raise):
+        return suspects.tests(source, statement)
+    if isinstance(where.node, ast.expr):
+        return [where.node]
+    return [one for one in ast.iter_child_nodes(where.node) if isinstance(one, ast.expr)]
+
+
+def _last_failed(scene: Scene, failures: Failures, entry: str) -> str | None:
+    tree = scene.flow.tree
+    found = [one for one in failures.parts() if failures.failed(one) and (above := tree.upstream(one)) is not None
+             and tree.entry(above.span_id) == entry]  # fmt: skip
+    return found[-1] if found else None
+
+
+def _conclude(scene: Scene, tracer: Tracer, found: Inquiry) -> None:
+    last = found.failures[-1]
+    if last.died:
+        found.death = death.explain(scene, last)
+        if found.death is None:
+            found.unknown.append(f"where {last.service} stood when it died: no line of it was recorded")
+        else:
+            found.unknown += found.death.unknown
+        return
+    where = _site(scene, last)
+    if where is None:
+        found.unknown.append(_no_site(scene, last))
+        return
+    found.verdict = judge(tracer, where, last.exception)
+    found.unknown += [one for one in found.verdict.unknown if one]
+
+
+def _no_site(scene: Scene, failure: Failure) -> str:
+    if failure.raised is None or failure.frame is None:
+        return f"where {failure.service} failed: it answered an error, and no exception in its own code was recorded"
+    if scene.text_of(failure.frame) is None:
+        return f"the source of {failure.frame.code.path}: it was not handed over, or differs from what ran"
+    return f"which values {failure.frame.code.qualname} had: its lines were not recorded"
+
+
+class _Telling:
+    """The inquiry as JSON."""
+
+    def __init__(self, scene: Scene, failures: Failures, found: Inquiry) -> None:
+        self.scene = scene
+        self.execution = scene.execution
+        self.failures = failures
+        self.found = found
+
+    def data(self) -> dict[str, Any]:
+        cause = self._cause()
+        return {
+            "trace_id": self.execution.trace_id,
+            "request": self._request(),
+            "kept": [
+                {"trigger": keep.trigger, "reason": keep.reason, "service": keep.service}
+                for keep in self.execution.keeps
+            ],
+            "coverage": self._coverage(),
+            "cause": cause,
+            "also": [self._origin(one) for one in self.found.verdict.others],
+            "chain": self._chain(),
+            "failure": self._failure(),
+            "ruled_out": list(self._ruled_out()),
+            "unknown": list(dict.fromkeys(self._unknown())),
+            "next": self._next(cause),
+        }
+
+    def _request(self) -> dict[str, Any]:
+        spans = list(self.execution.spans.values())
+        root = next(iter(self.scene.flow.tree.roots), None)
+        ended = max([one.end_ns for one in spans], default=0)
+        return {
+            "name": root.name if root is not None else "",
+            "http_status": _status(root) if root is not None else 0,
+            "services": list(dict.fromkeys(one.service for one in spans)),
+            "time_ns": root.start_ns if root is not None else 0,
+            "duration_ns": max(ended - root.start_ns, 0) if root is not None and ended else 0,
+        }
+
+    def _coverage(self) -> dict[str, Any]:
+        processes = self.execution.processes
+        levels = {process.service: process.level for process in processes}
+        services = dict.fromkeys([*(one.service for one in self.execution.spans.values()), *levels])
+        return {
+            "services": [{"service": one, "level": levels.get(one, "")} for one in services],
+            "recorded": sum(one in levels for one in services),
+            "of": len(services),
+            "gaps": [
+                {
+                    "service": processes[gap.process].service if gap.process >= 0 else "",
+                    "reason": gap.reason,
+                    "detail": gap.detail,
+                }
+                for gap in self.execution.gaps
+            ],
+        }
+
+    # -- cause, chain, failure
+
+    def _cause(self) -> dict[str, Any]:
+        if self.found.death is not None:
+            fatal = self.found.death
+            values = [self._value(name, value) for name, value in fatal.values]
+            return {
+                "status": "verified",
+                **self._link(fatal.links[0]),
+                "says": fatal.says,
+                "doubts": [],
+                "values": values,
+            }
+        verdict = self.found.verdict
+        if verdict.status == "unknown" or verdict.origin is None:
+            return {"status": "unknown", **_NOWHERE, "says": verdict.says, "doubts": verdict.doubts, "values": []}
+        return {
+            "status": verdict.status,
+            **self._origin(verdict.origin),
+            "says": verdict.says,
+            "doubts": verdict.doubts,
+        }
+
+    def _origin(self, origin: Origin) -> dict[str, Any]:
+        made = origin.made
+        shown = [self._value(name, value) for name, value in self._inputs(origin)]
+        return {**self._link(made), "says": origin.end.says, "values": shown}
+
+    def _inputs(self, origin: Origin) -> Iterator[tuple[str, Value]]:
+        """What the line that made the value worked with."""
+        for node in texts.inputs(origin.point.node):
+            for one in [node, *texts.arguments(node)] if isinstance(node, ast.Call) else [node]:
+                value = self.scene.evaluate(origin.point, one)
+                if value is not None and not isinstance(one, ast.Constant):
+                    yield ast.unparse(one), value
+
+    def _chain(self) -> list[dict[str, Any]]:
+        """From the cause to the failure that was seen."""
+        links = self.found.death.links[:0:-1] if self.found.death is not None else []
+        origin = self.found.verdict.origin
+        if origin is not None:
+            links = list(reversed(origin.links))
+            links = links[1:] if self.found.verdict.status != "unknown" and len(links) > 1 else links
+        elif self.found.death is None and self.found.failures:
+            links = [one for one in [self._raise_link(self.found.failures[-1])] if one is not None]
+        chain = [self._link(one) for one in _thin(links)]
+        if self.found.death is not None:
+            chain.append({**self._link(self.found.death.links[0]), "says": "killed"})
+        if chain and self.found.death is None:
+            chain[-1]["says"] = self._exception(self.found.failures[-1])
+        for failure in reversed(self.found.failures[:-1]):
+            link = self._raise_link(failure)
+            if link is not None:
+                chain.append({**self._link(link), "says": self._passed(failure)})
+        return chain
+
+    def _passed(self, failure: Failure) -> str:
+        span = self.execution.spans.get(failure.entry)
+        status = _status(span) if span is not None else 0
+        answered = f"{failure.service} answered {status}" if status else f"{failure.service} failed"
+        return f"{self._exception(failure)} -> {answered}"
+
+    def _raise_link(self, failure: Failure) -> Link | None:
+        step, frame = failure.raised, failure.frame
+        return Link(frame, step.line, step.index, "", None, ran=step.index) if step is not None and frame else None
+
+    def _failure(self) -> dict[str, Any]:
+        if not self.found.failures:
+            return {"kind": "none", **_NOWHERE, "exception": "", "says": "nothing failed"}
+        last = self.found.failures[-1]
+        kind = "death" if last.died else "exception" if last.raised is not None else "answer"
+        link = self.found.death.links[0] if self.found.death is not None else self._raise_link(last)
+        where = self._link(link) if link is not None else {**_NOWHERE, "service": last.service}
+        says = f"{last.service} died" if last.died else self._exception(last)
+        exception = last.exception.type if last.exception is not None else ""
+        return {"kind": kind, **where, "exception": exception, "says": says}
+
+    def _exception(self, failure: Failure) -> str:
+        """``KeyError: 'CH-'``"""
+        value = failure.exception
+        if value is None:
+            return f"{failure.service} answered an error"
+        shown = ", ".join(text.of(one, 60) for one in value.items[:3])
+        return f"{short_type(value.type)}: {shown}" if shown else short_type(value.type)
+
+    def _link(self, link: Link) -> dict[str, Any]:
+        ran = self.scene.step(link.ran).address if 0 <= link.ran < len(self.execution.steps) else ""
+        border = {"kind": link.border.kind, "says": link.border.says} if link.border is not None else None
+        return {
+            **self._place(link.frame, link.line),
+            **self._value(link.name, link.value),
+            "address": self.scene.step(link.step).address,
+            "line_address": ran,
+            "says": link.says,
+            "border": border,
+        }
+
+    def _place(self, frame: Frame, line: int) -> dict[str, Any]:
+        return {
+            "service": self.execution.processes[frame.process].service,
+            "path": frame.code.path,
+            "line": line,
+            "function": frame.code.qualname,
+            "source": self.scene.source_line(frame, line),
+        }
+
+    def _value(self, name: str, value: Value | None) -> dict[str, Any]:
+        return {"name": name, "value": view.value(value, 80)}
+
+    # -- the rest
+
+    def _ruled_out(self) -> Iterator[str]:
+        others = self.failures.others(self.found.failures)
+        if self.found.failures and not others:
+            yield "no other exception in the request"
+        for step in others[:3]:
+            name = short_type(step.value.type) if step.value is not None else "an exception"
+            yield f"{name} in {self._where(step)}: handled, not on this way"
+        for entry in self.found.also_failed:
+            span = self.execution.spans.get(entry)
+            yield f"{span.service if span else 'another part'} failed too, by itself"
+        errors = [one for one in self.execution.logs if one.severity >= _ERROR and not one.event_name]
+        for log in self._unrelated(errors)[:3]:
+            yield f"ERROR log of {log.resource.service} ({text.shorten(text.printable(str(log.body)), 40)}): not on this way"
+        if not self.execution.gaps and self.found.failures:
+            yield "nothing lost in the recording"
+
+    def _unrelated(self, errors: list[LogRecord]) -> list[LogRecord]:
+        """Those that show neither the exception nor where it was raised."""
+        names = [short_type(one.exception.type) for one in self.found.failures if one.exception is not None]
+        return [
+            log
+            for log in errors
+            if not any(name in f"{log.body} {log.attributes.get('exception.type', '')}" for name in names)
+            and not log.attributes.get("exception.type")
+        ]
+
+    def _where(self, step: Step) -> str:
+        frame = self.execution.frame(step)
+        service = self.execution.processes[step.process].service
+        return f"{service} {frame.code.qualname}:{step.line}" if frame is not None else service
+
+    def _unknown(self) -> Iterator[str]:
+        yield from self.found.unknown
+        if self.found.verdict.status == "likely":
+            yield from self.found.verdict.doubts
+        levels = {process.service for process in self.execution.processes}
+        for service in self._request()["services"]:
+            if service not in levels:
+                yield f"what {service} did: it sent spans, no recording"
+
+    def _next(self, cause: dict[str, Any]) -> list[str]:
+        short = self.execution.trace_id[:8]
+        where = " --at cause" if cause["address"] else " --at raise" if self.found.failures else ""
+        return [f"step {short}{where}", f"show {short}"]
+
+
+_NOWHERE: dict[str, Any] = {
+    "service": "", "path": "", "line": 0, "function": "", "source": "", "name": "", "value": None,
+    "address": "", "line_address": "", "border": None,
+}  # fmt: skip
+
+
+def _thin(links: list[Link]) -> list[Link]:
+    """One for each line that follows another: the one nearer to the failure, its border kept."""
+    found: list[Link] = []
+    for link in links:
+        before = found[-1] if found else None
+        if before is not None and before.frame is link.frame and before.line == link.line:
+            border = link.border or before.border
+            found[-1] = Link(link.frame, link.line, link.step, link.name or before.name, link.value or before.value,
+                             link.says, border, link.ran)  # fmt: skip
+        else:
+            found.append(link)
+    return found
+
+
+def _status(span: Span) -> int:
+    status = span.attributes.get("http.response.status_code")
+    return status if isinstance(status, int) else 0
+
+
+QUESTION = Question(
+    name="why",
+    help="The cause of a failed request, as a short verified chain.",
+    parameters=(Parameter("reference", "A trace id or a prefix of one, a span id, or last.", default="last"),),
+    ask=ask,
+)
+
+__all__ = ["QUESTION", "Border", "Why", "ask", "why"]

@@ -1,0 +1,158 @@
+"""``why`` in at most twenty lines: the cause, how it got there, what was ruled out, what is not known."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from typing import Any
+
+from aftertrace.reconstruct.text import duration
+from aftertrace.show.console import Console
+from aftertrace.show.words import clip, pad, path, place, tidy
+
+type Part = dict[str, Any]
+
+_MOST_LINKS = 9
+_MOST_VALUES = 3
+_COLOURS = {"verified": "green", "likely": "yellow", "unknown": "red"}
+
+
+def render(answer: Part, console: Console) -> str:
+    """The answer as WHY.md wants it."""
+    lines = [_head(answer, console), _recorded(answer, console), *_cause(answer, console)]
+    return "\n".join([*lines, *_chain(answer["chain"], console), *_rest(answer, console)])
+
+
+def _head(answer: Part, console: Console) -> str:
+    request = answer["request"]
+    name = clip(f"{request['name']} {request['http_status'] or ''}".strip() or "(no spans)", 40)
+    way = clip(" > ".join(request["services"]), 50)
+    kept = ", ".join(dict.fromkeys(tidy(keep["trigger"]).replace("-", " ") for keep in answer["kept"]))
+    facts = [_time(request["time_ns"]), duration(request["duration_ns"]) if request["duration_ns"] else ""]
+    facts.append(f"kept: {clip(kept, 40)}" if kept else "")
+    return "   ".join([console.bold(name), console.name(way), *(one for one in facts if one)])
+
+
+def _time(time_ns: int) -> str:
+    try:
+        return f"{datetime.fromtimestamp(time_ns / 1e9, UTC):%H:%M:%S.%f}"[:-3] + "Z" if time_ns else ""
+    except (ValueError, OverflowError, OSError):
+        return ""
+
+
+def _recorded(answer: Part, console: Console) -> str:
+    found = answer["coverage"]
+    levels = {one["level"] for one in found["services"] if one["level"]}
+    what = "lines + values" if levels == {"lines"} else ", ".join(sorted(levels))
+    count = f"recorded: {found['recorded']} of {found['of']} services" + (f", {what}" if what else "")
+    if not found["gaps"]:
+        return console.dim(f"{count}, no gaps")
+    first = found["gaps"][0]
+    gap = f"{len(found['gaps'])} gaps, the first: {first['service']} {first['reason']} {first['detail']}"
+    return console.dim(f"{count}; ") + console.doubt(clip(gap, max(console.width - len(count) - 2, 20)))
+
+
+def _cause(answer: Part, console: Console) -> Iterator[str]:
+    cause = answer["cause"]
+    title = console.paint(f"CAUSE ({cause['status']})", _COLOURS.get(cause["status"], ""), bold=True)
+    if cause["status"] == "unknown":
+        yield title + (f"  {tidy(cause['says'])}" if cause["says"] else "")
+        return
+    where = f"{place(cause['path'], cause['line'])} {tidy(cause['function']).rpartition('.')[2]}"
+    value = clip(_named(cause), 40)
+    used = len("CAUSE ()") + len(cause["status"]) + len(cause["service"]) + len(where) + len(value) + 10
+    source = clip(cause["source"], max(console.width - used, 24))
+    yield f"{title}  {console.name(tidy(cause['service']))}  {where}   {console.bold(source)}   {console.good(value)}"
+    said = [cause["says"], _with(cause), *cause["doubts"]]
+    yield "   " + clip("; ".join(one for one in said if one), console.width - 3)
+    for other in answer["also"][:2]:
+        text = f"or {other['service']} {place(other['path'], other['line'])}   {other['source']}   {_named(other)}"
+        yield "   " + console.doubt(clip(text, console.width - 3))
+
+
+def _named(one: Part) -> str:
+    """``zone = ''``"""
+    if not one["name"] or not one["value"]:
+        return ""
+    return f"{tidy(one['name'])} = {one['value']['text']}"
+
+
+def _with(cause: Part) -> str:
+    shown = [_named(one) for one in cause["values"] if one["name"] != cause["name"]][:_MOST_VALUES]
+    return f"with {', '.join(one for one in shown if one)}" if any(shown) else ""
+
+
+# -- how it got there
+
+
+def _chain(chain: list[Part], console: Console) -> Iterator[str]:
+    if not chain:
+        return
+    yield console.bold("HOW IT GOT THERE")
+    shown = _chosen(chain)
+    names = max((len(tidy(link["service"])) for link in shown), default=0)
+    places = max((len(_where(link)) for link in shown), default=0)
+    service = ""
+    for number, link in enumerate(shown, 1):
+        who = tidy(link["service"]) if link["service"] != service else ""
+        service = link["service"]
+        yield _link(number, link, pad(who, names), pad(_where(link), places), console)
+    if len(shown) < len(chain):
+        more = f"{len(chain) - len(shown)} more lines that pass it on: --json has them all"
+        yield console.dim(f"   {more}")
+
+
+def _where(link: Part) -> str:
+    return f"{path(link['path']).rpartition('/')[2]}:{link['line']}"
+
+
+def _link(number: int, link: Part, who: str, where: str, console: Console) -> str:
+    left = f"{number:>2} {who}  {where}  "
+    said = _said(link)
+    value = _named(link)
+    room = max(console.width - len(left), 30)
+    tail = clip("   ".join(one for one in (value, said) if one), room * 3 // 5)
+    source = clip(link["source"], max(room - len(tail) - 3, 12))
+    painted = console.bad(tail) if _fails(link) else console.good(tail) if value else console.dim(tail)
+    return f"{console.dim(f'{number:>2}')} {console.name(who)}  {where}  {source}   {painted}".rstrip()
+
+
+def _said(link: Part) -> str:
+    border = link["border"]
+    crossed = f"→ {border['says']}" if border else ""
+    return " ".join(one for one in (link["says"], crossed) if one)
+
+
+def _fails(link: Part) -> bool:
+    """The end of the chain: an exception, a death."""
+    return bool(link["says"]) and link["says"] not in _CARRIES
+
+
+_CARRIES = {"passed on", "waited for it"}  # what says of a link that nothing happens to the value there
+
+
+def _chosen(chain: list[Part]) -> list[Part]:
+    """The links that matter most, in order: borders and failures, then where the value gets a new name."""
+    if len(chain) <= _MOST_LINKS:
+        return chain
+    ranked = sorted(range(len(chain)), key=lambda i: (_weight(chain[i], i), i))
+    return [chain[i] for i in sorted(ranked[:_MOST_LINKS])]
+
+
+def _weight(link: Part, index: int) -> int:
+    if index == 0 or link["border"] or _fails(link):
+        return 0
+    return 2 if link["says"] in _CARRIES else 1
+
+
+# -- the rest
+
+
+def _rest(answer: Part, console: Console) -> Iterator[str]:
+    for title, found, paint in (
+        ("RULED OUT", answer["ruled_out"], console.dim),
+        ("UNKNOWN", answer["unknown"], console.doubt),
+    ):
+        if found:
+            text = clip(" - ".join(found), max(console.width - 11, 30))
+            yield f"{console.bold(title.ljust(9))}  {paint(text)}"
