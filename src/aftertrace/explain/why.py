@@ -260,7 +260,8 @@ class _Telling:
         span = self.execution.spans.get(failure.entry)
         status = _status(span) if span is not None else 0
         answered = f"{failure.service} answered {status}" if status else f"{failure.service} failed"
-        return f"{self._exception(failure)} -> {answered}"
+        kind = short_type(failure.exception.type) if failure.exception is not None else ""
+        return f"{kind}: {answered}" if kind else answered
 
     def _raise_link(self, failure: Failure) -> Link | None:
         step, frame = failure.raised, failure.frame

@@ -14,6 +14,8 @@ type Part = dict[str, Any]
 
 _MOST_LINKS = 9
 _MOST_VALUES = 3
+_LONG_NAME = 24
+_LEAST_SOURCE = 24  # columns of a line's code that stay whatever its value needs
 _COLOURS = {"verified": "green", "likely": "yellow", "unknown": "red"}
 
 
@@ -58,11 +60,11 @@ def _cause(answer: Part, console: Console) -> Iterator[str]:
     if cause["status"] == "unknown":
         yield title + (f"  {tidy(cause['says'])}" if cause["says"] else "")
         return
-    where = f"{place(cause['path'], cause['line'])} {tidy(cause['function']).rpartition('.')[2]}"
-    value = clip(_named(cause), 40)
-    used = len("CAUSE ()") + len(cause["status"]) + len(cause["service"]) + len(where) + len(value) + 10
-    source = clip(cause["source"], max(console.width - used, 24))
-    yield f"{title}  {console.name(tidy(cause['service']))}  {where}   {console.bold(source)}   {console.good(value)}"
+    function = tidy(cause["function"]).rpartition(".")[2]
+    yield f"{title}  {console.name(tidy(cause['service']))}  {place(cause['path'], cause['line'])}  {function}"
+    value = clip(_named(cause), 50)
+    source = clip(cause["source"], max(console.width - len(value) - 8, 24))
+    yield f"   {console.bold(source)}     {console.good(value)}".rstrip()
     said = [cause["says"], _with(cause), *cause["doubts"]]
     yield "   " + clip("; ".join(one for one in said if one), console.width - 3)
     for other in answer["also"][:2]:
@@ -74,7 +76,10 @@ def _named(one: Part) -> str:
     """``zone = ''``"""
     if not one["name"] or not one["value"]:
         return ""
-    return f"{tidy(one['name'])} = {one['value']['text']}"
+    name = tidy(one["name"])
+    if len(name) > _LONG_NAME and name[0] in "{[(" and "[" in name[1:]:  # a display in the call: its item says enough
+        name = f"…{name[name.rindex('[') :]}"
+    return f"{name} = {one['value']['text']}"
 
 
 def _with(cause: Part) -> str:
@@ -110,17 +115,18 @@ def _link(number: int, link: Part, who: str, where: str, console: Console) -> st
     left = f"{number:>2} {who}  {where}  "
     said = _said(link)
     value = _named(link)
-    room = max(console.width - len(left), 30)
-    tail = clip("   ".join(one for one in (value, said) if one), room * 3 // 5)
-    source = clip(link["source"], max(room - len(tail) - 3, 12))
+    room = max(console.width - len(left), 2 * _LEAST_SOURCE)
+    tail = clip(" · ".join(one for one in (value, said) if one), room - _LEAST_SOURCE - 3)
+    source = clip(link["source"], room - len(tail) - 3)
     painted = console.bad(tail) if _fails(link) else console.good(tail) if value else console.dim(tail)
     return f"{console.dim(f'{number:>2}')} {console.name(who)}  {where}  {source}   {painted}".rstrip()
 
 
 def _said(link: Part) -> str:
     border = link["border"]
+    says = "" if border and link["says"] in _CARRIES else link["says"]
     crossed = f"→ {border['says']}" if border else ""
-    return " ".join(one for one in (link["says"], crossed) if one)
+    return " · ".join(one for one in (says, crossed) if one)
 
 
 def _fails(link: Part) -> bool:
