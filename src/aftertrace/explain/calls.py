@@ -115,7 +115,9 @@ def _default(scene: Scene, point: Point, call: ast.Call, value: Value | None) ->
     container, wanted, default = found
     key = scene.key(point, wanted) if wanted is not None else None
     whole = scene.evaluate(point, container)
-    attribute = texts.called(call) in {"getattr", "attrgetter"}
+    if isinstance(container, ast.Name) and scene.binding(point.frame, container.id, point.step) is None:
+        whole = None  # what the source says of it is no recording
+    attribute = texts.called(call) == "getattr"
     inside = part(whole, (Key(key.name, attribute),)) if whole is not None and key is not None else None
     if inside is not None and inside is not ABSENT and key is not None:
         return Move(point.to(container, (Key(key.name, attribute), *point.keys)))

@@ -49,7 +49,7 @@ class Failures:
         """Entries of the request's parts, in start order."""
         tree = self.scene.flow.tree
         found = {tree.entry(span): None for span in tree.spans}
-        found |= {entry: None for entry in self._escapes}
+        found |= dict.fromkeys(self._escapes)
         return list(found)
 
     def tops(self) -> list[str]:

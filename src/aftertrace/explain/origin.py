@@ -12,8 +12,8 @@ from dataclasses import replace
 from typing import Any
 
 from aftertrace.explain import texts
-from aftertrace.explain.likeness import ABSENT, Key, hole, part, parts, same, shown, telling
 from aftertrace.explain.hops import End, Hop, Kind, Link, Move, Origin
+from aftertrace.explain.likeness import ABSENT, Key, hole, part, parts, same, shown, telling
 from aftertrace.explain.scene import GENERATOR, Point, Scene
 from aftertrace.explain.stores import Stores
 from aftertrace.explain.texts import Given
@@ -74,7 +74,7 @@ class Tracer:
             origin.links.append(link)
         return True
 
-    def hop(self, point: Point, value: Value | None) -> Hop:  # noqa: PLR0911 (one return for each kind of node)
+    def hop(self, point: Point, value: Value | None) -> Hop:
         match point.node:
             case ast.Name():
                 return self._name(point, value)

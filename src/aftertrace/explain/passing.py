@@ -13,6 +13,7 @@ from aftertrace.explain.origin import Tracer
 from aftertrace.explain.scene import Point, Scene
 from aftertrace.explain.texts import Function
 from aftertrace.model import Span, SpanKind, Value
+from aftertrace.reconstruct import text
 from aftertrace.reconstruct.execution import Frame, StepKind
 from aftertrace.reconstruct.tree import EXITS
 
@@ -118,8 +119,8 @@ def _argument(scene: Scene, point: Point, name: str, at: Point, call: ast.Call) 
 
 def _bound(scene: Scene, frame: Frame, scope: ast.AST, call: ast.Call) -> bool:
     """Whether the first parameter is the receiver, and no argument."""
-    text = scene.text_of(frame)
-    owner = text.parent(scope) if text is not None else None
+    source = scene.text_of(frame)
+    owner = source.parent(scope) if source is not None else None
     if not isinstance(owner, ast.ClassDef) or isinstance(scope, ast.Lambda):
         return False
     decorators = {one.id for one in getattr(scope, "decorator_list", []) if isinstance(one, ast.Name)}
@@ -199,12 +200,22 @@ def _equal(scene: Scene, at: Point, nodes: object, value: Value, keys: Keys) -> 
 
 
 def _link(scene: Scene, at: Point, found: _Found, line: int, border: Border | None = None) -> Link:
-    name = ast.unparse(found.node)
-    if len(name) > 40 or isinstance(found.node, ast.Call | ast.Await):
-        name = f"{texts.called(found.node)}()" if isinstance(found.node, ast.Call) else name[:40]
     value = part_of(scene, at, found)
     shows = None if value is ABSENT else value
-    return Link(at.frame, line, at.step, name + shown(found.keys), shows, "passed on", border, at.step)
+    return Link(at.frame, line, at.step, _name(found), shows, "passed on", border, at.step)
+
+
+def _name(found: _Found) -> str:
+    """``body["region"]``; of a display, only the part of it."""
+    match found.node:
+        case ast.Name() | ast.Attribute() | ast.Subscript():
+            return ast.unparse(found.node) + shown(found.keys)
+        case ast.Dict() | ast.List() | ast.Tuple() if found.keys:
+            return f"{found.keys[0].name!s}{shown(found.keys[1:])}"
+        case ast.Call():
+            return f"{texts.called(found.node)}(){shown(found.keys)}"
+        case _:
+            return text.shorten(ast.unparse(found.node), 40)
 
 
 # -- a task or thread of its own
@@ -212,16 +223,16 @@ def _link(scene: Scene, at: Point, found: _Found, line: int, border: Border | No
 
 def _from_task(scene: Scene, point: Point, value: Value | None, waiting: Frame, step: int) -> Hop | None:
     """The call, in the frame that waited for it, that names the function."""
-    text, name = scene.text_of(waiting), point.frame.code.name
+    source, name = scene.text_of(waiting), point.frame.code.name
     scope = scene.scope(waiting)
-    if text is None or scope is None or value is None:
+    if source is None or scope is None or value is None:
         return None
     border = Border("task", "a task or thread of its own")
     for call in sorted(texts.calls(scope), key=lambda one: one.lineno, reverse=True):
         mentions = {n.id for n in ast.walk(call) if isinstance(n, ast.Name)} | {
             n.attr for n in ast.walk(call) if isinstance(n, ast.Attribute)
         }
-        statement = text.statement(call)
+        statement = source.statement(call)
         ran = scene.ran(waiting, statement.lineno, step + 1) if statement is not None else None
         if name not in mentions or ran is None or isinstance(statement, ast.FunctionDef | ast.AsyncFunctionDef):
             continue
@@ -334,5 +345,5 @@ def message(scene: Scene, span: Span, entry: str) -> str:
         method = one.attributes.get("http.request.method")
         path = one.attributes.get("url.path") or one.attributes.get("http.route") or one.attributes.get("url.full")
         if method and path:
-            return f"{method} {path}"
+            return f"{method!s} {path!s}"
     return server.name or span.name

@@ -160,9 +160,9 @@ class Stores:
         if len(found) != 1 or found[0][0] != point.frame.code.path:
             return None
         line = found[0][1].lineno
-        link = Link(point.frame, line, point.step, f"{name}.{key.name}", None, "set when the class was made")
+        link = Link(point.frame, line, point.step, f"{name}.{key.name!s}", None, "set when the class was made")
         at = Point(point.frame, found[0][1], point.step, point.step, point.keys)
-        return Move(at, link, f"{name}.{key.name} was set before the recording; its source says so once")
+        return Move(at, link, f"{name}.{key.name!s} was set before the recording; its source says so once")
 
 
 def _stores(path: str, node: ast.stmt) -> list[_Store]:

@@ -324,7 +324,7 @@ class _Telling:
             yield f"{span.service if span else 'another part'} failed too, by itself"
         errors = [one for one in self.execution.logs if one.severity >= _ERROR and not one.event_name]
         for log in self._unrelated(errors)[:3]:
-            yield f"ERROR log of {log.resource.service} ({text.shorten(text.printable(str(log.body)), 40)}): not on this way"
+            yield f"ERROR log of {log.resource.service} ({text.shorten(text.printable(f'{log.body!s}'), 40)}): not on this way"
         if not self.execution.gaps and self.found.failures:
             yield "nothing lost in the recording"
 
@@ -334,7 +334,7 @@ class _Telling:
         return [
             log
             for log in errors
-            if not any(name in f"{log.body} {log.attributes.get('exception.type', '')}" for name in names)
+            if not any(name in f"{log.body!s} {log.attributes.get('exception.type', '')!s}" for name in names)
             and not log.attributes.get("exception.type")
         ]
 
