@@ -25,6 +25,7 @@ from aftertrace.errors import NotInstalled, UsageError
 
 EXPLAINED = (1, 5, 6)
 MOST_SEED = 1 << 31
+_OUT = 3  # callers from the line that raises to the service before
 _ABOUT = {
     1: "Somebody in a country that the shop does not serve checks out.",
     5: "Somebody buys the expensive machine. The shop says 200, and the worker fails later.",
@@ -203,12 +204,15 @@ def _stack_trace(shop: Shop, outcome: Outcome, teller: Teller) -> None:
 def _steps(stage: Stage, outcome: Outcome, teller: Teller) -> None:
     """From where it was raised, back over the HTTP calls, to where the wrong value was made."""
     why = outcome.why
-    teller.says("Step through it: from the line that raised, out to its callers in the other services, to the cause.")
-    hops = 2 * (len(outcome.row["services"]) - 1)
-    words = [f"goto {why['failure']['address']}", *["up"] * hops, "where", f"goto {why['cause']['address']}", "next"]
+    teller.says(
+        "Step through it: back from the line that raised, out over the HTTP call, then to the cause."
+    )
+    at = ["step", outcome.trace_id, "--at", why["failure"]["address"]]
+    words = ["where", *["reverse-out"] * _OUT, f"goto {why['cause']['address']}", "next"]
     words += [f"print {why['cause']['name']}"] if why["cause"].get("name") else []
-    output = stage.run("step", outcome.trace_id, stdin="\n".join(words) + "\n")
-    teller.command(f"{stage.prefix}aftertrace step {outcome.short}   # commands: {'; '.join(words)}", output)
+    output = stage.run(*at, stdin="\n".join(words) + "\n")
+    shown = f"{stage.prefix}aftertrace step {outcome.short} --at {why['failure']['address']}"
+    teller.command(f"{shown}   # then: {'; '.join(words)}", output)
 
 
 def _result(outcomes: dict[str, list[Outcome]], options: Options, teller: Teller) -> None:
