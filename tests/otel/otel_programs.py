@@ -13,8 +13,8 @@ BEFORE = """
 import json, sys
 from aftertrace import _native
 _native.start(int({level}), ring_bytes=4 << 20, defs_bytes=1 << 20, roots=[{root!r}], libraries=[])
-from aftertrace.record import boundaries, otel_hooks
-boundaries.install(); otel_hooks.install()
+from aftertrace.record import boundaries
+boundaries.install()
 answers = {{}}
 """
 

@@ -1,7 +1,7 @@
 """OpenTelemetry's current context and the recorder's current span, kept the same in both directions (D3, D9).
 
 `RuntimeContext` stands around the program's own runtime context, so tokens and values made before us stay good. It
-needs no entry point to be chosen: otel_hooks puts it in place once the program has imported the API. (The API's
+needs no entry point to be chosen: boundaries.otel puts it in place once the program has imported the API. (The API's
 environment variables would reach child processes too, where a Python without us fails on them.)
 """
 
