@@ -21,6 +21,7 @@ _BOUNDARIES = (
     ("uvicorn.protocols.http.zttp_impl", "asgi", "uvicorn"),
     ("uvicorn.protocols.http.zttp_h2_impl", "asgi", "uvicorn"),
     ("starlette.applications", "asgi", "starlette"),
+    ("fastapi.telemetry._asgi", "asgi", "fastapi"),
     ("httpx", "httpx", "install"),
     ("sqlite3", "sqlite", "install"),
     ("huey.api", "huey", "install"),

@@ -233,3 +233,17 @@ def starlette(module: ModuleType) -> None:
 
 def _passes(scope: Scope) -> bool:
     return scope["type"] != "http" or _traced(scope)
+
+
+def fastapi(module: ModuleType) -> None:
+    """``fastapi.telemetry``: newer ones make OpenTelemetry spans of their own once there is a provider. Ours, which the
+    program did not ask for, does not count as one: the request has its span already."""
+
+    def around(original: Callable[..., Any]) -> Callable[..., Any]:
+        @functools.wraps(original)
+        def _unconfigured(provider: Any) -> Any:
+            return type(provider).__module__ == "aftertrace.record.otel" or original(provider)
+
+        return unseen(_unconfigured)
+
+    patch(module, "_unconfigured", around)
