@@ -200,7 +200,7 @@ def _value(answer: Answer, console: Console) -> Iterator[str]:
     if answer["unknown"]:
         yield console.doubt(f"  {printable(answer['unknown'])}")
     else:
-        yield f"  {answer['text']}"
+        yield f"  {console.dim(tidy(answer['expression']) + ' =')} {answer['text']}"
 
 
 def _history(answer: Answer, console: Console) -> Iterator[str]:

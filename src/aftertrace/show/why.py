@@ -8,7 +8,7 @@ from typing import Any
 
 from aftertrace.reconstruct.text import duration
 from aftertrace.show.console import Console
-from aftertrace.show.words import clip, pad, path, place, tidy
+from aftertrace.show.words import clip, pad, path, place, shorten, tidy
 
 type Part = dict[str, Any]
 
@@ -29,9 +29,7 @@ def _head(answer: Part, console: Console) -> str:
     request = answer["request"]
     name = clip(f"{request['name']} {request['http_status'] or ''}".strip() or "(no spans)", 40)
     way = clip(" > ".join(request["services"]), 50)
-    kept = ", ".join(dict.fromkeys(tidy(keep["trigger"]).replace("-", " ") for keep in answer["kept"]))
     facts = [_time(request["time_ns"]), duration(request["duration_ns"]) if request["duration_ns"] else ""]
-    facts.append(f"kept: {clip(kept, 40)}" if kept else "")
     return "   ".join([console.bold(name), console.name(way), *(one for one in facts if one)])
 
 
@@ -44,11 +42,13 @@ def _time(time_ns: int) -> str:
 
 def _recorded(answer: Part, console: Console) -> str:
     found = answer["coverage"]
+    kept = ", ".join(dict.fromkeys(tidy(keep["trigger"]).replace("-", " ") for keep in answer["kept"]))
     levels = {one["level"] for one in found["services"] if one["level"]}
     what = "lines + values" if levels == {"lines"} else ", ".join(sorted(levels))
-    count = f"recorded: {found['recorded']} of {found['of']} services" + (f", {what}" if what else "")
+    count = f"kept: {clip(kept, 50)}   " if kept else ""
+    count += f"recorded: {found['recorded']} of {found['of']} services" + (f", {what}" if what else "")
     if not found["gaps"]:
-        return console.dim(f"{count}, no gaps")
+        return console.dim(shorten(f"{count}, no gaps", console.width))
     first = found["gaps"][0]
     gap = f"{len(found['gaps'])} gaps, the first: {first['service']} {first['reason']} {first['detail']}"
     return console.dim(f"{count}; ") + console.doubt(clip(gap, max(console.width - len(count) - 2, 20)))
