@@ -10,7 +10,7 @@
 enum { DEFINE_FILE = 1, DEFINE_CODE = 2 };
 
 #define MAX_COPIES 1000   /* code objects of one place: generated again and again */
-#define MAX_PLACES 65536  /* of which copies are counted */
+#define PLACES 65536      /* counters of copies, a power of two */
 #define MAX_LIBRARY 4096  /* remembered file names that are not user code */
 #define MAX_FILES 65536
 
@@ -26,7 +26,7 @@ static uint32_t codes_made, codes_live, files_made;
 static uint64_t full; /* stretch in which it was said that the definitions are full */
 static PyObject *user_files;    /* dict: path -> id */
 static PyObject *library_files; /* set of paths */
-static PyObject *copies;        /* dict: (path, qualified name, first line) -> count */
+static uint16_t copies[PLACES]; /* by the number that path, qualified name and first line make */
 static PyObject *pending_files; /* list of (id, path): what new_files() will say */
 
 static void unlink_info(CodeInfo *info)
@@ -207,24 +207,14 @@ static int classify(PyObject *path, uint32_t *id)
     return remember_user(path, id) < 0 ? -1 : 1;
 }
 
-/* How many code objects there have been at this place; the count stops at the limit. -1: exception. */
-static long count_copy(PyCodeObject *code)
+/* How many code objects there have been at this place, or at one whose number is the same; the count stops beyond the limit. */
+static int count_copy(PyCodeObject *code)
 {
-    if (PyDict_GET_SIZE(copies) >= MAX_PLACES)
-        PyDict_Clear(copies);
-    PyObject *line = PyLong_FromLong(code->co_firstlineno);
-    PyObject *key = line ? PyTuple_Pack(3, code->co_filename, code->co_qualname, line) : NULL;
-    PyObject *known = key ? PyDict_GetItemWithError(copies, key) : NULL;
-    long count = known ? PyLong_AsLong(known) + 1 : 1;
-    PyObject *number = key && !PyErr_Occurred() && count <= MAX_COPIES + 1 ? PyLong_FromLong(count) : NULL;
-    if (number && PyDict_SetItem(copies, key, number) < 0)
-        count = -1;
-    if (PyErr_Occurred())
-        count = -1;
-    Py_XDECREF(number);
-    Py_XDECREF(key);
-    Py_XDECREF(line);
-    return count;
+    uint64_t h = (uint64_t)PyObject_Hash(code->co_filename) * 31 + (uint64_t)PyObject_Hash(code->co_qualname); /* exact str */
+    h = (h * 31 + (uint32_t)code->co_firstlineno) * UINT64_C(0x9E3779B97F4A7C15);
+    uint16_t *count = &copies[h >> 32 & (PLACES - 1)];
+    *count += *count <= MAX_COPIES + 1;
+    return *count;
 }
 
 static int first_is_self(PyCodeObject *code)
@@ -338,9 +328,7 @@ static int consider(PyCodeObject *code)
         return user;
     if (!PyUnicode_CheckExact(code->co_qualname) || !PyUnicode_CheckExact(code->co_name))
         return 0;
-    long copy = count_copy(code);
-    if (copy < 0)
-        return -1;
+    int copy = count_copy(code);
     if (copy <= MAX_COPIES)
         return attach(code, file) < 0 ? -1 : 1;
     if (copy == MAX_COPIES + 1)
@@ -404,7 +392,7 @@ static int ready(PyObject **object, PyObject *made)
 int codes_start(SetEvents events)
 {
     set_events = events;
-    if (ready(&user_files, PyDict_New()) < 0 || ready(&library_files, PySet_New(NULL)) < 0 || ready(&copies, PyDict_New()) < 0 ||
+    if (ready(&user_files, PyDict_New()) < 0 || ready(&library_files, PySet_New(NULL)) < 0 ||
         ready(&pending_files, PyList_New(0)) < 0)
         return -1;
     if (extra < 0 && (extra = PyUnstable_Eval_RequestCodeExtraIndex(free_info)) < 0)

@@ -42,12 +42,15 @@ sys.path.insert(0, sys.argv[1])
 import ringdump
 from aftertrace import _native
 program, level, options = sys.argv[2], int(sys.argv[3]), json.loads(sys.argv[4])
-_native.start(level, **options)
+if level >= 0:
+    _native.start(level, **options)
 try:
     runpy.run_path(program, run_name="__main__")
 finally:
-    ringdump.dump(sys.argv[5])
+    if level >= 0:
+        ringdump.dump(sys.argv[5])
 """
+BARE = -1  # the level of a run that is not recorded
 
 
 @dataclass
@@ -88,16 +91,10 @@ def load(path: Path, out: str = "") -> Recorded:
     )
 
 
-def run(
-    tmp_path: Path,
-    text: str,
-    level: int = 2,
-    *,
-    environment: Mapping[str, str] | None = None,
-    expect: int = 0,
-    **options: Any,
-) -> Recorded:
-    """Runs a program under the recorder; the program may import `ringdump` and `_native`. Its stdout is `out`."""
+def execute(
+    tmp_path: Path, text: str, level: int, environment: Mapping[str, str] | None = None, **options: Any
+) -> subprocess.CompletedProcess[str]:
+    """Runs a program, at no level or at one; its ring goes to `ring.json`."""
     program, aside, target = tmp_path / "app" / "program.py", tmp_path / "aside", tmp_path / "ring.json"
     program.parent.mkdir(exist_ok=True)
     aside.mkdir(exist_ok=True)
@@ -106,11 +103,30 @@ def run(
     (aside / "driver.py").write_text(DRIVER)
     settings = {"ring_bytes": 8 << 20, "defs_bytes": 1 << 20, "roots": [f"{program.parent}/"], "libraries": []}
     command = [sys.executable, aside / "driver.py", aside, program, str(level), json.dumps(settings | options), target]
-    done = subprocess.run(
+    return subprocess.run(
         command, capture_output=True, text=True, env={**os.environ, **(environment or {})}, timeout=120, check=False
     )
-    assert done.returncode == expect, done.stderr
-    return load(target, done.stdout)
+
+
+def run(
+    tmp_path: Path,
+    text: str,
+    level: int = 2,
+    *,
+    environment: Mapping[str, str] | None = None,
+    **options: Any,
+) -> Recorded:
+    """Runs a program under the recorder; the program may import `ringdump` and `_native`. Its stdout is `out`."""
+    done = execute(tmp_path, text, level, environment, **options)
+    assert done.returncode == 0, done.stderr
+    return load(tmp_path / "ring.json", done.stdout)
+
+
+def bare(tmp_path: Path, text: str) -> str:
+    """What the program says when nothing records it."""
+    done = execute(tmp_path, text, BARE)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
 
 
 def plain(value: Value) -> Any:

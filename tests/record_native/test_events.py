@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from aftertrace.model import ValueKind
+from aftertrace.wire import records
 
 from .cases import CASES, GREENLETS, THREADS
 from .recorded import Machine, Recorded, run
@@ -151,3 +152,74 @@ except LookupError:
     assert (told["code"].scalar, [note.scalar for note in told["__notes__"].items]) == (7, ["noted"])
     assert [item.scalar for item in values["Refused"].items] == [7, "no"]
     assert dict(values["LookupError"].attributes)["__cause__"].type.endswith("Refused")
+
+
+CONTEXTS = """
+import asyncio, logging, sys, threading
+from aftertrace import _native
+async def request(n):
+    span = _native.Span(f"request {n}", 2, None)
+    token = _native.attach(span)
+    mine = {"n": n}
+    await step(n)
+    for got in numbers(n):
+        await asyncio.sleep(0)
+    await asyncio.to_thread(blocking, n)
+    await asyncio.create_task(child(n))
+    asyncio.get_running_loop().call_soon(called, n)
+    await asyncio.sleep(0)
+    _native.log(9, "l", f"trace {span.trace_id:032x}", None, "f", 1, "f", None)
+    _native.keep(f"{span.trace_id:032x}")
+    print(n, format(span.trace_id, "032x"))
+    _native.detach(token)
+    span.end()
+async def step(n):
+    await asyncio.sleep(0)
+    return n
+async def child(n):
+    await asyncio.sleep(0)
+    return n
+def numbers(n):
+    yield n
+    yield n
+def blocking(n):
+    return n
+def called(n):
+    return n
+async def main():
+    await asyncio.gather(*(request(n) for n in range(6)))
+asyncio.run(main())
+"""
+
+
+def _traces(out: str) -> dict[int, str]:
+    return {int(n): trace for n, trace in (line.split() for line in out.splitlines())}
+
+
+@WAYS
+def test_each_step_stands_in_the_trace_of_its_task(tmp_path: Path, frames: str) -> None:
+    seen = run(tmp_path, CONTEXTS, 2, environment={"AFTERTRACE_FRAMES": frames})
+    traces = _traces(seen.out)
+    told = [
+        (step.names["n"], step.trace)
+        for step in Machine(seen).steps
+        if step.function in {"step", "numbers", "blocking", "child", "called"}
+        and step.kind in {"Line", "Return", "Yield"}
+    ]
+    assert len(told) > 6 * 8
+    assert {n for n, _ in told} == set(traces)
+    assert all(traces[n] == trace for n, trace in told)
+
+
+@pytest.mark.parametrize("level", [0, 1])
+def test_logs_stand_in_the_trace_of_their_task_though_no_user_code_runs(tmp_path: Path, level: int) -> None:
+    seen = run(tmp_path, CONTEXTS, level, exclude=["*"])
+    assert set(seen.definitions.codes) == set()
+    said = [
+        (record.message.scalar if isinstance(record, records.Log) else f"trace {record.reason}", trace)
+        for _, trace, _, data in seen.slices
+        for record in records.decode(data, base_ticks=0)
+        if isinstance(record, records.Log | records.KeepRecord)
+    ]
+    assert len(said) == 12
+    assert all(text == f"trace {trace}" for text, trace in said)
