@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import ast
+import difflib
 from dataclasses import dataclass, field, replace
 
 from aftertrace.explain import texts
-from aftertrace.explain.hops import Kind, Link, Origin
-from aftertrace.explain.likeness import ABSENT, hole
+from aftertrace.explain.hops import End, Kind, Link, Origin
+from aftertrace.explain.likeness import ABSENT, hole, parts
 from aftertrace.explain.origin import Tracer
 from aftertrace.explain.scene import Point, Scene
 from aftertrace.explain.suspects import Site, Suspect, suspects
-from aftertrace.model import Value
+from aftertrace.model import Value, ValueKind
 from aftertrace.reconstruct.execution import Step, StepKind
-from aftertrace.wire.equality import content
+from aftertrace.wire.equality import content, cut
 
 _ROUNDS = 8  # how often the inputs of a computation are looked into
 _MOST_INPUTS = 12
@@ -39,15 +40,42 @@ def judge(tracer: Tracer, where: Site, exception: Value | None) -> Verdict:
     best = [one for one in found if one.weight == found[0].weight]
     origins = [deepen(tracer, tracer.trace(one.point, _start(where, one), one.value)) for one in best]
     best_origin, others = _choose(origins)
-    return _verdict(best_origin, others)
+    return _misnamed(where, exception, best_origin) or _verdict(best_origin, others)
+
+
+def _misnamed(where: Site, exception: Value | None, origin: Origin) -> Verdict | None:
+    """A key or attribute that is written in the failing line: the line may be wrong, or what it looks into."""
+    kind = exception.type.rpartition(".")[2] if exception is not None else ""
+    match where.node:
+        case ast.Subscript(slice=ast.Constant(value=name)) if kind == "KeyError" and _is_whole(origin.links[0].value):
+            known = [f"{key.name!s}" for key, _ in parts(origin.links[0].value or _NOTHING)]
+        case ast.Attribute(attr=name) if kind == "AttributeError" and _is_object(origin.links[0].value):
+            known = [key for key, _ in (origin.links[0].value or _NOTHING).attributes]
+        case _:
+            return None
+    near = difflib.get_close_matches(f"{name!s}", known, 1)
+    start = replace(origin.links[0], name=ast.unparse(where.node))
+    says = f"there is no {name!r}, but {near[0]!r}" if near else f"there is no {name!r} among {', '.join(known[:6])}"
+    here = Origin([start], End(Kind.LITERAL, says), origin.point, origin.value)
+    doubt = "the line may ask for the wrong name, or what it looks into may lack it"
+    return Verdict("likely", here, says, [doubt], [origin] if len(origin.links) > 1 else [])
+
+
+_NOTHING = Value(ValueKind.MISSING, "")
+
+
+def _is_whole(value: Value | None) -> bool:
+    return value is not None and content(value).kind is ValueKind.MAPPING and not cut(content(value))
+
+
+def _is_object(value: Value | None) -> bool:
+    return value is not None and value.kind is ValueKind.OBJECT and bool(value.attributes)
 
 
 def _start(where: Site, suspect: Suspect) -> Link:
     """The failing line itself, with the suspect's value."""
     point = where.point
-    return Link(
-        point.frame, where.line, point.until - 1, ast.unparse(suspect.point.node), suspect.value, ran=point.step
-    )
+    return Link(point.frame, where.line, where.raised, ast.unparse(suspect.point.node), suspect.value, ran=point.step)
 
 
 def _choose(origins: list[Origin]) -> tuple[Origin, list[Origin]]:

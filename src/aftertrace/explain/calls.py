@@ -9,13 +9,12 @@ from aftertrace.explain import texts
 from aftertrace.explain.hops import Border, End, Hop, Kind, Link, Move
 from aftertrace.explain.likeness import ABSENT, Key, Keys, find, part, same, telling
 from aftertrace.explain.origin import Tracer
-from aftertrace.explain.scene import GENERATOR, Point, Scene
+from aftertrace.explain.scene import COROUTINE, GENERATOR, Point, Scene
 from aftertrace.explain.stores import fields
 from aftertrace.model import Span, Value, ValueKind
 from aftertrace.reconstruct.execution import Frame, Step, StepKind
 
 _MOST_FRAMES = 2000  # looked at for one that returned an equal value
-_WITH_DEFAULT = {"get", "pop", "setdefault"}  # methods (key, default)
 _DEPTH = 5
 
 
@@ -36,6 +35,7 @@ def hop(tracer: Tracer, point: Point, value: Value | None) -> Hop:
         or _through(scene, point, call, value)
         or _elsewhere(tracer, point, value)
         or _answered(tracer, point, call, value)
+        or _pure(scene, point, call)
         or End(
             Kind.OPAQUE, line=node.lineno, unknown=f"what {texts.called(call) or 'the call'}() did: it is not recorded"
         )
@@ -95,13 +95,8 @@ def _initialised(tracer: Tracer, point: Point, child: Frame, done: Step, value: 
     if not point.keys or not child.code.arguments:
         return None
     me = ast.Name(child.code.arguments[0], ast.Load(), lineno=done.line, col_offset=0)
-    key = replace_attribute(point.keys[0])
-    inside = Point(child, me, done.index, done.index, point.keys[1:])
-    return tracer.stores.find(inside, me, key, value)
-
-
-def replace_attribute(key: Key) -> Key:
-    return Key(key.name, attribute=True)
+    key = Key(point.keys[0].name, attribute=True)
+    return tracer.stores.find(Point(child, me, done.index, done.index, (key, *point.keys[1:])), value)
 
 
 # -- defaults
@@ -109,10 +104,10 @@ def replace_attribute(key: Key) -> Key:
 
 def _default(scene: Scene, point: Point, call: ast.Call, value: Value | None) -> Hop | None:
     """``d.get(key, default)`` and its like: the default, or what the container holds."""
-    found = _lookup(call)
+    found = texts.lookup(call)
     if found is None:
         return None
-    container, wanted, default = found
+    container, wanted, default = found.container, found.key, found.default
     key = scene.key(point, wanted) if wanted is not None else None
     whole = scene.evaluate(point, container)
     if isinstance(container, ast.Name) and scene.binding(point.frame, container.id, point.step) is None:
@@ -132,25 +127,6 @@ def _default(scene: Scene, point: Point, call: ast.Call, value: Value | None) ->
     if not isinstance(default, ast.Constant) and texts.inputs(default):
         return Move(point.to(default))
     return End(Kind.DEFAULT, says, call.lineno, unknown=f"why {ast.unparse(container)} has no {shown}")
-
-
-def _lookup(call: ast.Call) -> tuple[ast.expr, ast.expr | None, ast.expr] | None:
-    """(container, key, default) of a call that has them."""
-    none = ast.Constant(None, lineno=call.lineno, col_offset=call.col_offset)
-    by_name = next((one.value for one in call.keywords if one.arg == "default"), None)
-    match call:
-        case ast.Call(func=ast.Name(id="getattr"), args=[container, key, default]):
-            return container, key, default
-        case ast.Call(func=ast.Name(id="next" | "min" | "max"), args=[container, *more]) if more[:1] or by_name:
-            return (container, None, by_name or more[0]) if by_name or texts.called(call) == "next" else None
-        case ast.Call(func=ast.Name(id="getenv") | ast.Attribute(attr="getenv"), args=[key, *more]):
-            return call.func, key, more[0] if more else by_name or none
-        case ast.Call(func=ast.Attribute(value=container, attr=method), args=[key, *more]) if method in _WITH_DEFAULT:
-            if method == "pop" and not more:
-                return None
-            return container, key, more[0] if more else by_name or none
-        case _:
-            return None
 
 
 # -- what was passed in
@@ -198,6 +174,45 @@ def _holds(found: Value | None, value: Value) -> bool:
     return found is not None and found is not ABSENT and same(found, value) is True
 
 
+_PURE = {
+    "abs", "all", "any", "ascii", "bin", "bool", "bytes", "chr", "dict", "divmod", "enumerate", "filter", "float",
+    "format", "frozenset", "hex", "int", "len", "list", "max", "min", "oct", "ord", "pow", "range", "repr", "reversed",
+    "round", "set", "slice", "sorted", "str", "sum", "tuple", "zip",
+}  # fmt: skip
+
+
+def _pure(scene: Scene, point: Point, call: ast.Call) -> End | None:
+    """A built-in that only computes from recorded values, or a method of a text: as good as an operator."""
+    func = call.func
+    if isinstance(func, ast.Name):
+        known = func.id in _PURE and func.id not in point.frame.code.names
+        known = known and scene.constant(point.frame, func.id) is None
+    else:
+        known = isinstance(func, ast.Attribute) and _is_text(scene, point, func.value)
+    if not known or any(not _recorded(scene, point, one) for one in texts.arguments(call)):
+        return None
+    return End(Kind.COMPUTED, line=point.node.lineno)
+
+
+def _is_text(scene: Scene, point: Point, node: ast.expr) -> bool:
+    if isinstance(node, ast.JoinedStr):
+        return True
+    if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):  # text.strip().upper()
+        return _is_text(scene, point, node.func.value) and node.func.attr in {
+            "strip",
+            "lstrip",
+            "rstrip",
+            "upper",
+            "lower",
+        }
+    held = scene.evaluate(point, node)
+    return held is not None and held.kind is ValueKind.SCALAR and held.type in {"str", "bytes"}
+
+
+def _recorded(scene: Scene, point: Point, node: ast.expr) -> bool:
+    return all(scene.evaluate(point, one) is not None for one in texts.inputs(node))
+
+
 # -- results of tasks and threads
 
 
@@ -234,13 +249,19 @@ def _ended(scene: Scene, point: Point) -> list[Frame]:
         step = scene.step(index)
         if step.kind is StepKind.RETURN and step.process == point.frame.process and scene.entry(step) == entry:
             frame = scene.execution.frame(step)
-            own = scene.execution.caller_at(frame, frame.first_step) if frame is not None else None
-            if frame is not None and frame is not point.frame and own is not point.frame:
-                if own is None or own.code.name == "<module>" or own.thread != frame.thread:
-                    found.append(frame)
+            if frame is not None and frame is not point.frame and _apart(scene, frame, point.frame):
+                found.append(frame)
         if len(found) >= _MOST_FRAMES:
             break
     return list(reversed(found))
+
+
+def _apart(scene: Scene, frame: Frame, waiting: Frame) -> bool:
+    """Whether a frame is the outermost of a task or thread other than the one that waits for it."""
+    own = scene.execution.caller_at(frame, frame.first_step)
+    if own is None or own.thread != frame.thread:
+        return True
+    return own is not waiting and bool(frame.code.flags & COROUTINE) and not own.code.flags & COROUTINE
 
 
 # -- answers of other services

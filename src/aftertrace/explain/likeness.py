@@ -1,4 +1,4 @@
-"""Recorded values compared as a message carries them, and looked into: parts by key, holes, what tells one from another."""
+"""Recorded values compared as a message carries them, and looked into: parts by key, holes, telling values."""
 
 from __future__ import annotations
 
@@ -72,9 +72,9 @@ def same(a: Value, b: Value) -> bool | None:
 
 
 def _same(a: Value, b: Value, depth: int) -> bool | None:
-    if a.identity and a.identity == b.identity and a.type == b.type and a.kind is ValueKind.OBJECT:
-        return True
     whole = equal(a, b)
+    if whole is None and a.identity and a.identity == b.identity and a.type == b.type:
+        return True
     if whole or depth == 0 or a.kind in _UNKNOWN or b.kind in _UNKNOWN:
         return whole
     fields, others = _fields(a), _fields(b)

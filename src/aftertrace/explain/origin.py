@@ -76,18 +76,20 @@ class Tracer:
 
     def hop(self, point: Point, value: Value | None) -> Hop:
         match point.node:
-            case ast.Name():
-                return self._name(point, value)
-            case ast.Attribute() | ast.Subscript():
-                return self._part(point, value)
+            case ast.Name(id=name):
+                return self._name(point, name, value)
+            case ast.Attribute() | ast.Subscript() as node:
+                return self._part(point, node, value)
             case ast.Call() | ast.Await():
                 return self._calls(self, point, value)
             case ast.Constant():
                 return End(Kind.LITERAL, line=point.node.lineno)
             case ast.NamedExpr(value=inner) | ast.Starred(value=inner):
                 return Move(point.to(inner))
-            case ast.BoolOp() | ast.IfExp():
-                return self._branch(point, value)
+            case ast.BoolOp(values=parts):
+                return self._branch(point, parts, "or", value)
+            case ast.IfExp(body=body, orelse=other):
+                return self._branch(point, [body, other], "if ... else", value)
             case ast.Dict() | ast.List() | ast.Tuple():
                 return self._element(point)
             case _:
@@ -95,9 +97,10 @@ class Tracer:
 
     # -- names
 
-    def _name(self, point: Point, value: Value | None) -> Hop:
-        assert isinstance(point.node, ast.Name)
-        name = point.node.id
+    def _name(self, point: Point, name: str, value: Value | None) -> Hop:
+        stored = self.stores.find(point, value) if point.keys else None
+        if stored is not None:
+            return stored
         binding = self.scene.binding(point.frame, name, point.step)
         if binding is None:
             return self._unbound(point, name)
@@ -167,13 +170,15 @@ class Tracer:
         link = Link(point.frame, binding.line, binding.written_at, name + shown(point.keys), shows, ran=ran)
         if given.source is None:
             return End(Kind.COMPUTED, "an exception that was caught" if given.how == "caught" else "", link=link)
+        if isinstance(given.statement, ast.For | ast.AsyncFor):
+            ran = self.scene.loop_began(point.frame, given.statement, ran)
         at = Point(point.frame, given.source, ran, binding.written_at, given.keys + point.keys)
         if given.how == "item":
             return self.item(at, given, binding.value, link, point.keys)
         if given.how == "entered":
             return self._entered(at, link, value)
-        if given.how == "changed":
-            return Move(at.to(_sum(given)), link, value=shows)
+        if isinstance(given.statement, ast.AugAssign):
+            return Move(at.to(_sum(given.statement)), link, value=shows)
         return Move(at, link)
 
     def item(self, at: Point, given: Given, held: Value | None, link: Link | None, keys: tuple[Key, ...] = ()) -> Hop:
@@ -184,6 +189,10 @@ class Tracer:
             if yielded is not None:
                 return Move(replace(yielded, keys=given.keys + keys), link or self._yield_link(yielded))
         source, wrap = _iterated(given.source)
+        if isinstance(source, ast.Call) and (found_in := texts.lookup(source)) and found_in.key is not None:
+            key = self.scene.key(at, found_in.key)
+            if key is not None and self.scene.value(at.to(found_in.container, (key,))) not in {None, ABSENT}:
+                source = ast.copy_location(ast.Subscript(found_in.container, found_in.key, ast.Load()), source)
         whole = self.scene.evaluate(at, source)
         if whole is None:
             return self._unknown_item(at, given, held, link)
@@ -247,9 +256,7 @@ class Tracer:
 
     # -- parts
 
-    def _part(self, point: Point, value: Value | None) -> Hop:
-        node = point.node
-        assert isinstance(node, ast.Attribute | ast.Subscript)
+    def _part(self, point: Point, node: ast.Attribute | ast.Subscript, value: Value | None) -> Hop:
         if self.scene.callees(point, node):
             return self._calls(self, point, value)
         if isinstance(node, ast.Subscript) and isinstance(node.slice, ast.Slice):
@@ -257,8 +264,7 @@ class Tracer:
         key = Key(node.attr, attribute=True) if isinstance(node, ast.Attribute) else self.scene.key(point, node.slice)
         if key is None:
             return End(Kind.COMPUTED, line=node.lineno)
-        stored = self.stores.find(point, node.value, key, value)
-        return stored or Move(point.to(node.value, (key, *point.keys)))
+        return Move(point.to(node.value, (key, *point.keys)))
 
     def _element(self, point: Point) -> Hop:
         """An entry of a display, by its key."""
@@ -282,20 +288,14 @@ class Tracer:
 
     # -- branches
 
-    def _branch(self, point: Point, value: Value | None) -> Hop:
+    def _branch(self, point: Point, parts: list[ast.expr], word: str, value: Value | None) -> Hop:
         """``a or b``, ``x if t else y``: the operand that was taken."""
         node = point.node
-        if isinstance(node, ast.IfExp):
-            parts = [node.body, node.orelse]
-        else:
-            assert isinstance(node, ast.BoolOp)
-            parts = node.values
         fits = [one for one in parts if _could(self.scene.evaluate(point, one), value)]
         if len(fits) != 1:
             return End(Kind.COMPUTED, line=node.lineno)
         taken = fits[0]
         if isinstance(taken, ast.Constant) or (value is not None and hole(value) and not texts.inputs(taken)):
-            word = "or" if isinstance(node, ast.BoolOp) else "if ... else"
             return End(Kind.DEFAULT, f"the literal of its `{word}` was taken", node.lineno)
         return Move(point.to(taken))
 
@@ -304,10 +304,8 @@ def _could(found: Value | None, value: Value | None) -> bool:
     return found is None or value is None or same(found, value) is not False
 
 
-def _sum(given: Given) -> ast.expr:
+def _sum(statement: ast.AugAssign) -> ast.expr:
     """``x += y`` as the expression that it computes."""
-    statement = given.statement
-    assert isinstance(statement, ast.AugAssign)
     made = ast.BinOp(statement.target, statement.op, statement.value)
     return ast.copy_location(made, statement)
 

@@ -21,6 +21,7 @@ from aftertrace.wire.linetable import Place
 
 _DEPTH = 40  # of nested expressions
 _NOT_KNOWN = Value(ValueKind.MISSING, "")
+COROUTINE = 0x80 | 0x100  # co_flags: coroutine, generator used as one
 GENERATOR = 0x20 | 0x200  # co_flags: generator, asynchronous generator
 
 
@@ -176,6 +177,18 @@ class Scene:
                 first = own[place]
         return first
 
+    def loop_began(self, frame: Frame, loop: ast.For | ast.AsyncFor, ran: int) -> int:
+        """The LINE step at which a loop evaluated what it goes over, for one of its rounds."""
+        own = self.execution.steps_of(frame)
+        first = ran
+        for place in range(bisect_left(own, ran), -1, -1):
+            step = self.step(own[place])
+            if step.kind is StepKind.LINE:
+                if not loop.lineno <= step.line <= (loop.end_lineno or 0):
+                    break
+                first = own[place]
+        return first
+
     def line_before(self, frame: Frame, index: int) -> int | None:
         """The LINE step at which the statement that runs at a step began."""
         own = self.execution.steps_of(frame)
@@ -207,7 +220,9 @@ class Scene:
         match node:
             case ast.Name(id=name):
                 binding = self.binding(point.frame, name, point.step)
-                return binding.value if binding else self._late(point, name) or self.literal(point.frame, name)
+                if binding is not None:
+                    return self._fuller(point, binding)
+                return self._late(point, name) or self.literal(point.frame, name)
             case ast.Constant(value=constant):
                 return operators.make(constant) if constant is not ... else None
             case ast.NamedExpr(value=inner):
@@ -250,6 +265,17 @@ class Scene:
         whole = self.evaluate(point, inner, depth + 1)
         found = part(whole, (key,)) if whole is not None else None
         return None if found is ABSENT else found
+
+    def _fuller(self, point: Point, binding: Binding) -> Value:
+        """An object's attributes are captured when its frame ends or fails, not when it is passed."""
+        value = binding.value
+        if value.kind is not ValueKind.OBJECT or value.attributes:
+            return value
+        for later in self.execution.history(point.frame, binding.name):
+            alike = later.value.identity == value.identity and later.value.type == value.type
+            if point.step < later.written_at <= point.until and alike and later.value.attributes:
+                return later.value
+        return value
 
     def _late(self, point: Point, name: str) -> Value | None:
         """A name that the statement itself binds, as the variable of a comprehension: known once it has ended."""

@@ -7,7 +7,7 @@ from bisect import bisect_left
 from dataclasses import dataclass
 
 from aftertrace.explain.hops import Link, Move
-from aftertrace.explain.likeness import ABSENT, Key, part, same, shown
+from aftertrace.explain.likeness import ABSENT, Key, Keys, part, same, shown
 from aftertrace.explain.scene import Point, Scene
 from aftertrace.model import Scalar, Value
 from aftertrace.reconstruct.execution import Frame, StepKind
@@ -33,7 +33,29 @@ class _Store:
     source: ast.expr
     attribute: str = ""
     index: ast.expr | None = None
-    scope: ast.AST | None = None
+
+    @property
+    def adds(self) -> bool:
+        """It appends, and sets no part by name."""
+        return not self.attribute and self.index is None
+
+
+@dataclass(frozen=True, slots=True)
+class _Wanted:
+    """The part ``point.keys[place]`` of an object."""
+
+    point: Point
+    place: int
+    whole: Value | None  # the object, as far as it is known
+    value: Value | None  # what is at the end of the keys
+
+    @property
+    def rest(self) -> Keys:
+        return self.point.keys[self.place + 1 :]
+
+    @property
+    def text(self) -> str:
+        return ast.unparse(self.point.node) + shown(self.point.keys[: self.place])
 
 
 class Stores:
@@ -72,67 +94,89 @@ class Stores:
             if frame is not None and frame.code.path in paths and (frame.code.path, step.line) in wanted:
                 self._ran.setdefault((frame.code.path, step.line), []).append(step.index)
 
-    def find(self, point: Point, base: ast.expr, key: Key, value: Value | None) -> Move | None:
-        """The last store before a point that set the part ``key`` of what ``base`` was."""
-        stores = self._by_attribute.get(str(key.name), []) if key.attribute else self._items
-        whole = self._scene.evaluate(point, base)
-        if key.attribute is False and (whole is None or not whole.identity):
+    def find(self, point: Point, value: Value | None) -> Move | None:
+        """The last store before a point that set what is at its keys, or something on the way there."""
+        whole = self._scene.evaluate(point, point.node)
+        found: list[tuple[int, Move]] = []
+        for place, key in enumerate(point.keys):
+            inner = part(whole, point.keys[:place]) if whole is not None else None
+            wanted = _Wanted(point, place, None if inner is ABSENT else inner, value)
+            move = self._last(wanted, key)
+            if move is not None:
+                found.append((move.point.step, move))
+        if found:
+            return max(found, key=lambda one: one[0])[1]
+        return self._in_class(point, whole, point.keys[0])
+
+    def _last(self, wanted: _Wanted, key: Key) -> Move | None:
+        stores = [*self._by_attribute.get(f"{key.name!s}", []), *([] if key.attribute else self._items)]
+        if wanted.whole is not None and not wanted.whole.identity:
             return None
-        ran = [(index, one) for one in stores for index in self._before(one, point.step)]
-        ran.sort(key=lambda pair: pair[0], reverse=True)
-        for index, store in ran[:_MOST]:
-            move = self._fits(point, base, whole, key, value, index, store)
+        ran = [(index, one) for one in stores for index in self._before(one, wanted.point.step)]
+        ran.sort(key=lambda pair: pair[0])
+        added = [one for one in ran[-_MOST:] if self._adds(wanted, *one)] if isinstance(key.name, int) else []
+        size = wanted.whole.size if wanted.whole is not None else None
+        if added and isinstance(key.name, int) and size == len(added) and -size <= key.name < size:
+            return self._move(wanted, *added[key.name])  # every item was added by one of them
+        for index, store in reversed(ran[-_MOST:]):
+            move = self._fits(wanted, key, index, store)
             if move is not None:
                 return move
-        return self._in_class(point, whole, key)
+        return None
 
     def _before(self, store: _Store, step: int) -> list[int]:
         found = self._ran.get((store.path, store.statement.lineno), [])
         at = bisect_left(found, step)
         return found[max(at - _MOST, 0) : at]
 
-    def _fits(
-        self,
-        point: Point,
-        base: ast.expr,
-        whole: Value | None,
-        key: Key,
-        value: Value | None,
-        index: int,
-        store: _Store,
-    ) -> Move | None:
+    def _adds(self, wanted: _Wanted, index: int, store: _Store) -> bool:
+        """Whether a step appended to the very list."""
+        return store.adds and self._doubt(wanted, index, store) == ""
+
+    def _doubt(self, wanted: _Wanted, index: int, store: _Store) -> str | None:
+        """None: a step did not store into the wanted object; else why that is not certain, "" when it is."""
         frame = self._scene.execution.frame(self._scene.step(index))
-        if frame is None or frame.process != point.frame.process or not self._runs_in(frame, store):
+        if frame is None or frame.process != wanted.point.frame.process or not self._runs_in(frame, store):
             return None
-        after = self._after(frame, index)
-        at = Point(frame, store.source, index, after)
-        held = self._scene.evaluate(at, store.base)
-        if held is not None and whole is not None:
-            if not held.identity or held.identity != whole.identity:
-                return None
-            doubt = ""
-        elif held is None and whole is None and ast.unparse(store.base) == ast.unparse(base):
-            doubt = "" if frame.code.path == point.frame.code.path else "two names are taken for the same object"
-        else:
+        held = self._scene.evaluate(self._at(frame, index, store), store.base)
+        if held is not None and wanted.whole is not None:
+            return "" if held.identity and held.identity == wanted.whole.identity else None
+        if held is None and wanted.whole is None and ast.unparse(store.base) == wanted.text:
+            return "" if frame.code.path == wanted.point.frame.code.path else "two names are taken for one object"
+        return None
+
+    def _at(self, frame: Frame, index: int, store: _Store) -> Point:
+        return Point(frame, store.source, index, self._after(frame, index))
+
+    def _fits(self, wanted: _Wanted, key: Key, index: int, store: _Store) -> Move | None:
+        if self._doubt(wanted, index, store) is None:
             return None
+        frame = self._scene.execution.frame(self._scene.step(index))
+        if frame is None:
+            return None
+        at = self._at(frame, index, store)
         if store.index is not None:
             known = self._scene.key(at, store.index)
             if known is None or known.name != key.name:
                 return None
-        set_to = self._scene.evaluate(at, store.source)
-        inner = part(set_to, point.keys) if set_to is not None else None
-        if value is not None and inner is not None and same(inner, value) is False:
+        inner = self._scene.value(at.to(store.source, wanted.rest))
+        alike = same(inner, wanted.value) if inner is not None and wanted.value is not None else None
+        if alike is False or (store.adds and not alike):
             return None
-        if (
-            not store.attribute
-            and store.index is None
-            and not (value is not None and inner is not None and same(inner, value))
-        ):
+        return self._move(wanted, index, store)
+
+    def _move(self, wanted: _Wanted, index: int, store: _Store) -> Move | None:
+        frame = self._scene.execution.frame(self._scene.step(index))
+        if frame is None:
             return None
-        name = ast.unparse(store.base) + shown((key, *point.keys))
-        shows = inner if inner is not None and inner is not ABSENT else value
-        link = Link(frame, store.statement.lineno, after, name, shows, ran=index)
-        return Move(Point(frame, store.source, index, after, point.keys), link, doubt)
+        at = self._at(frame, index, store)
+        inner = self._scene.value(at.to(store.source, wanted.rest))
+        keys = wanted.point.keys[wanted.place :]
+        name = ast.unparse(store.base) + ("[…]" + shown(keys[1:]) if store.adds else shown(keys))
+        link = Link(
+            frame, store.statement.lineno, at.until, name, wanted.value if inner is ABSENT else inner, ran=index
+        )
+        return Move(at.to(store.source, wanted.rest), link, self._doubt(wanted, index, store) or "")
 
     def _runs_in(self, frame: Frame, store: _Store) -> bool:
         scope = self._scene.scope(frame)

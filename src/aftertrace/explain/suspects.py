@@ -11,7 +11,7 @@ from aftertrace.explain.likeness import hole, parts
 from aftertrace.explain.scene import Point, Scene
 from aftertrace.explain.texts import Text
 from aftertrace.model import Value, ValueKind
-from aftertrace.reconstruct.execution import Frame, Step
+from aftertrace.reconstruct.execution import Frame, Step, StepKind
 from aftertrace.wire.equality import content
 
 _MENTIONED, _ROLE, _HOLE = 4, 2, 1  # weights of evidence
@@ -33,7 +33,7 @@ class Site:
     point: Point  # of the statement's beginning; its node is a placeholder where only the statement is known
     node: ast.AST
     line: int
-    exact: bool  # the instruction's own columns are known
+    raised: int  # the step
 
 
 def site(scene: Scene, frame: Frame, raised: Step) -> Site | None:
@@ -44,7 +44,13 @@ def site(scene: Scene, frame: Frame, raised: Step) -> Site | None:
     if begun is None or found is None:
         return None
     expression = found if isinstance(found, ast.expr) else ast.Constant(None, lineno=raised.line, col_offset=0)
-    return Site(Point(frame, expression, begun, raised.index + 1), found, raised.line, node is not None)
+    return Site(Point(frame, expression, begun, _until(scene, frame, raised)), found, raised.line, raised.index)
+
+
+def _until(scene: Scene, frame: Frame, raised: Step) -> int:
+    """The frame's UNWIND, where it followed at once: its values are those of the raise."""
+    after = next(iter(scene.steps_between(frame, raised.index, len(scene.execution.steps))), None)
+    return after if after is not None and scene.step(after).kind is StepKind.UNWIND else raised.index + 1
 
 
 def suspects(scene: Scene, where: Site, exception: Value | None) -> list[Suspect]:
@@ -72,8 +78,19 @@ def _leaves(scene: Scene, point: Point, node: ast.expr) -> Iterator[tuple[ast.ex
         if isinstance(call, ast.Call) and not scene.callees(point, one):
             for inner in [*texts.arguments(call), *([call.func.value] if isinstance(call.func, ast.Attribute) else [])]:
                 yield from _leaves(scene, point, inner)
+        elif (
+            scene.evaluate(point, one) is None
+            and isinstance(one, ast.Attribute | ast.Subscript)
+            and _unrecorded(scene, point, one)
+        ):
+            yield from _leaves(scene, point, one.value)
         elif not (isinstance(one, ast.Name) and scene.evaluate(point, one) is None and _is_builtin(scene, point, one)):
             yield one, point
+
+
+def _unrecorded(scene: Scene, point: Point, node: ast.expr) -> bool:
+    """A part of what a call that is not recorded gave."""
+    return any(not scene.callees(point, call) for call in texts.calls(node))
 
 
 def _is_builtin(scene: Scene, point: Point, name: ast.Name) -> bool:

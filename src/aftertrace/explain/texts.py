@@ -1,4 +1,4 @@
-"""Sources as they ran, parsed: which expression an instruction stands for, and which statement gave a name its value."""
+"""Sources as they ran, parsed: which expression an instruction stands for, which statement gave a name its value."""
 
 from __future__ import annotations
 
@@ -72,6 +72,7 @@ class Text:
     def at(self, place: Place | None) -> ast.AST | None:
         """The outermost node that stands exactly at a place."""
         found = self._by_range.get(place, []) if place is not None else []
+        found = [one for one in found if not isinstance(one, ast.Expr)]
         return found[0] if found else None
 
     def function(self, code: Code) -> ast.AST | None:
@@ -268,3 +269,36 @@ def arguments(call: ast.Call) -> Sequence[ast.expr]:
         *(one.value if isinstance(one, ast.Starred) else one for one in call.args),
         *(k.value for k in call.keywords),
     ]
+
+
+_WITH_DEFAULT = {"get", "pop", "setdefault"}  # methods (key, default)
+
+
+@dataclass(frozen=True, slots=True)
+class Lookup:
+    """A call that gives what a container holds, or a default."""
+
+    container: ast.expr
+    key: ast.expr | None
+    default: ast.expr
+
+
+def lookup(call: ast.Call) -> Lookup | None:
+    """``d.get(key, default)``, ``getattr(x, name, default)``, ``next(it, default)`` and their like."""
+    none = ast.Constant(None, lineno=call.lineno, col_offset=call.col_offset)
+    by_name = next((one.value for one in call.keywords if one.arg == "default"), None)
+    match call:
+        case ast.Call(func=ast.Name(id="getattr"), args=[container, key, default]):
+            return Lookup(container, key, default)
+        case ast.Call(func=ast.Name(id="next"), args=[container, default]):
+            return Lookup(container, None, default)
+        case ast.Call(func=ast.Name(id="min" | "max"), args=[container]) if by_name is not None:
+            return Lookup(container, None, by_name)
+        case ast.Call(func=ast.Name(id="getenv") | ast.Attribute(attr="getenv"), args=[key, *more]):
+            return Lookup(call.func, key, more[0] if more else by_name or none)
+        case ast.Call(func=ast.Attribute(value=container, attr=method), args=[key, *more]) if method in _WITH_DEFAULT:
+            if method == "pop" and not more:
+                return None
+            return Lookup(container, key, more[0] if more else by_name or none)
+        case _:
+            return None

@@ -324,7 +324,8 @@ class _Telling:
             yield f"{span.service if span else 'another part'} failed too, by itself"
         errors = [one for one in self.execution.logs if one.severity >= _ERROR and not one.event_name]
         for log in self._unrelated(errors)[:3]:
-            yield f"ERROR log of {log.resource.service} ({text.shorten(text.printable(f'{log.body!s}'), 40)}): not on this way"
+            said = text.shorten(text.printable(f"{log.body!s}"), 40)
+            yield f"ERROR log of {log.resource.service} ({said}): not on this way"
         if not self.execution.gaps and self.found.failures:
             yield "nothing lost in the recording"
 
