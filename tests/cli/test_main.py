@@ -11,6 +11,10 @@ import time
 from importlib.metadata import distribution
 from pathlib import Path
 
+import pytest
+
+from aftertrace.cli import main
+
 COMMAND = [sys.executable, "-P", "-c", "from aftertrace.cli.main import main; main()"]
 
 
@@ -21,13 +25,22 @@ def run(*words: str) -> subprocess.CompletedProcess[str]:
 def test_help_names_the_commands() -> None:
     done = run("--help")
     assert done.returncode == 0
-    assert re.search(r"^ +serve ", done.stdout, re.M)
+    assert all(re.search(rf"^ +{name} ", done.stdout, re.M) for name in main._COMMANDS)
 
 
 def test_every_entry_point_of_the_package_can_be_loaded() -> None:
-    points = list(distribution("aftertrace").entry_points)
-    assert [point.name for point in points] == ["aftertrace"]
+    points = distribution("aftertrace").entry_points
+    groups = {"console_scripts", "opentelemetry_context", "opentelemetry_tracer_provider"}
+    assert {(point.group, point.name) for point in points} == {(group, "aftertrace") for group in groups}
     assert all(callable(point.load()) for point in points)
+
+
+@pytest.mark.parametrize("name", sorted(main._COMMANDS))
+def test_every_command_has_help(name: str) -> None:
+    done = run(name, "--help")
+    assert done.returncode == 0
+    assert done.stdout.startswith("Usage: ")
+    assert main._COMMANDS[name]
 
 
 def test_help_imports_no_server() -> None:
