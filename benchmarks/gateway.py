@@ -3,8 +3,8 @@
     python benchmarks/gateway.py [--rounds 40] [--requests 30] [--json]
 
 All gateways run at once, as processes of their own, before the same bare orders and inventory; a real agent reads
-their rings. Slices of requests go to one after the other, there and back (A B C D D C B A), so neighbours meet the
-same machine. CPU is what the kernel counted for all threads of the process (/proc/PID/task/*/schedstat, ns). Given
+their rings. Slices of requests go to one after the other, each round beginning with another, so all meet the same
+machine. CPU is what the kernel counted for all threads of the process (/proc/PID/task/*/schedstat, ns). Given
 are the medians over rounds of CPU per request, of the ratio to the bare slice of the same round, and, as control, the
 ratio of two bare gateways. Bytes per request are what the ring took.
 """
@@ -130,7 +130,8 @@ def measure(found: list[Gateway], rounds: int, requests: int) -> None:
         for one in range(WARM_REQUESTS):
             _checkout(gateway.url, f"warm-{one}")
     for number in range(rounds):
-        order = found if number % 2 == 0 else found[::-1]
+        first = number % len(found)
+        order = [*found[first:], *found[:first]]
         for case in CASES:
             for gateway in order:
                 gateway.slice(case, requests, number)
