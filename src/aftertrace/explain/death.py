@@ -6,6 +6,7 @@ import ast
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
+from aftertrace.explain import texts
 from aftertrace.explain.failure import DEATH, Failure
 from aftertrace.explain.hops import Border, Link
 from aftertrace.explain.passing import message
@@ -84,7 +85,7 @@ def _telling(scene: Scene, frame: Frame, last: Step) -> tuple[str, Value | None]
     """The plain value that the line is about: one that it names, else an argument of its function."""
     plain = dict(_plain(scene, frame, last))
     statement = scene.statement(frame, last.line)
-    named = [n.id for n in ast.walk(statement) if isinstance(n, ast.Name)] if statement is not None else []
+    named = [n.id for n in texts.own_nodes(statement) if isinstance(n, ast.Name)] if statement is not None else []
     for name in (*named, *frame.code.arguments, *plain):
         if name in plain:
             return name, plain[name]

@@ -132,7 +132,7 @@ class Tracer:
         if scope is not None and text is not None and name in point.frame.code.names:
             given = text.given(scope, point.node.lineno, name)
             if given is not None and given.how == "item" and given.source is not None:
-                return self.item(point, given, self.scene.evaluate(point, point.node), None)
+                return self.item(point.to(given.source), given, self.scene.evaluate(point, point.node), None)
         node = self.scene.constant(point.frame, name)
         if node is None:
             return End(Kind.LOST, f"{name} is not a recorded name", unknown=f"what {name} held")
@@ -177,25 +177,24 @@ class Tracer:
             return self.item(at, given, binding.value, link, point.keys)
         if given.how == "entered":
             return self._entered(at, link, value)
-        if isinstance(given.statement, ast.AugAssign):
+        if given.how == "changed" and isinstance(given.statement, ast.AugAssign):
             return Move(at.to(_sum(given.statement)), link, value=shows)
         return Move(at, link)
 
     def item(self, at: Point, given: Given, held: Value | None, link: Link | None, keys: tuple[Key, ...] = ()) -> Hop:
-        """One of the items of ``given.source``: of a generator what it gave last, else the item that is the same."""
-        assert given.source is not None
-        for frame in reversed(self.scene.callees(at, given.source) or self._generators(at)):
+        """One of the items of the point's node: of a generator what it gave last, else the item that is the same."""
+        for frame in reversed(self.scene.callees(at, at.node) or self._generators(at)):
             yielded = self._yielded(frame, at, held if not given.keys else None)
             if yielded is not None:
                 return Move(replace(yielded, keys=given.keys + keys), link or self._yield_link(yielded))
-        source, wrap = _iterated(given.source)
+        source, wrap = _iterated(at.node)
         if isinstance(source, ast.Call) and (found_in := texts.lookup(source)) and found_in.key is not None:
             key = self.scene.key(at, found_in.key)
             if key is not None and self.scene.value(at.to(found_in.container, (key,))) not in {None, ABSENT}:
                 source = ast.copy_location(ast.Subscript(found_in.container, found_in.key, ast.Load()), source)
         whole = self.scene.evaluate(at, source)
         if whole is None:
-            return self._unknown_item(at, given, held, link)
+            return self._unknown_item(at, held, link)
         inner = given.keys[1:] if wrap else given.keys
         if wrap and given.keys[:1] == (Key(0),):
             return End(Kind.COMPUTED, link=link)
@@ -203,18 +202,17 @@ class Tracer:
         if len(found) == 1 or (found and telling(held or whole)):
             doubt = "" if len(found) == 1 else "several items are the same"
             return Move(at.to(source, (found[0], *inner, *keys)), link, doubt)
-        return self._unknown_item(at, given, held, link)
+        return self._unknown_item(at, held, link)
 
-    def _unknown_item(self, at: Point, given: Given, held: Value | None, link: Link | None) -> Hop:
+    def _unknown_item(self, at: Point, held: Value | None, link: Link | None) -> Hop:
         """Made by what the loop calls, or an item that was not captured."""
-        assert given.source is not None
-        if texts.calls(given.source):
-            return Move(at.to(given.source, ()), link, value=held)
+        if texts.calls(at.node):
+            return Move(at.to(at.node, ()), link, value=held)
         return End(
             Kind.LOST,
             "which item it was is not captured",
             link=link,
-            unknown=f"where {ast.unparse(given.source)} got it",
+            unknown=f"where {ast.unparse(at.node)} got it",
         )
 
     def _generators(self, at: Point) -> list[Frame]:
@@ -233,10 +231,11 @@ class Tracer:
         for index in reversed(self.scene.steps_between(frame, at.step, at.until)):
             step = self.scene.step(index)
             node = self.scene.node_at(frame, step.lasti) if step.kind is StepKind.YIELD else None
-            if isinstance(node, ast.Yield) and node.value is not None:
-                if held is None or step.value is None or same(step.value, held) is not False:
-                    ran = self.scene.line_before(frame, index)
-                    return Point(frame, node.value, index if ran is None else ran, index)
+            if not isinstance(node, ast.Yield) or node.value is None:
+                continue
+            if held is None or step.value is None or same(step.value, held) is not False:
+                ran = self.scene.line_before(frame, index)
+                return Point(frame, node.value, index if ran is None else ran, index)
         return None
 
     def _yield_link(self, yielded: Point) -> Link:

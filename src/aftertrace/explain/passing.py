@@ -14,7 +14,7 @@ from aftertrace.explain.scene import Point, Scene
 from aftertrace.explain.texts import Function
 from aftertrace.model import Span, SpanKind, Value
 from aftertrace.reconstruct import text
-from aftertrace.reconstruct.execution import Frame, StepKind
+from aftertrace.reconstruct.execution import Entered, Frame, StepKind
 from aftertrace.reconstruct.tree import EXITS
 
 _MOST_STEPS = 10_000  # looked back for the frame that sent a request
@@ -53,7 +53,7 @@ def _from_caller(scene: Scene, point: Point, name: str, value: Value | None, cal
     if not isinstance(node, ast.Call):
         node = _only_call(scene, caller, line, frame.code.name)
     if node is None:
-        return _receiver(scene, point, name, caller, line, ran)
+        return _receiver(scene, point, name, entered, ran)
     at = Point(caller, node, ran, frame.first_step)
     found = _argument(scene, point, name, at, node)
     if isinstance(found, End):
@@ -62,7 +62,7 @@ def _from_caller(scene: Scene, point: Point, name: str, value: Value | None, cal
         given = part_of(scene, at, found)
         if given is None or value is None or (given is not ABSENT and same(given, value) is not False):
             return Move(at.to(found.node, found.keys), _link(scene, at, found, line))
-    return _equal_argument(scene, at, node, value, line, point.keys)
+    return _equal_argument(scene, at.to(node, point.keys), node, value)
 
 
 def _only_call(scene: Scene, caller: Frame, line: int, name: str) -> ast.Call | None:
@@ -72,14 +72,17 @@ def _only_call(scene: Scene, caller: Frame, line: int, name: str) -> ast.Call | 
     return found[0] if len(found) == 1 else None
 
 
-def _receiver(scene: Scene, point: Point, name: str, caller: Frame, line: int, ran: int) -> Hop | None:
+def _receiver(scene: Scene, point: Point, name: str, entered: Entered, ran: int) -> Hop | None:
     """``self`` of a property or an operator."""
-    entered = scene.execution.entered_at(point.frame, point.frame.first_step)
-    node = scene.node_at(caller, entered.call_site) if entered else None
-    if not isinstance(node, ast.Attribute | ast.Subscript) or name != point.frame.code.arguments[0]:
+    caller = scene.execution.caller_at(point.frame, point.frame.first_step)
+    node = scene.node_at(caller, entered.call_site) if caller is not None else None
+    if caller is None or not isinstance(node, ast.Attribute | ast.Subscript) or name != point.frame.code.arguments[0]:
         return None
     at = Point(caller, node.value, ran, point.frame.first_step, point.keys)
-    return Move(at, Link(caller, line, ran, ast.unparse(node.value) + shown(point.keys), None, "passed on", ran=ran))
+    return Move(
+        at,
+        Link(caller, entered.call_line, ran, ast.unparse(node.value) + shown(point.keys), None, "passed on", ran=ran),
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +117,7 @@ def _argument(scene: Scene, point: Point, name: str, at: Point, call: ast.Call) 
         found = _by_place(call, positional.index(name), point.keys)
         if found is not None:
             return found
-    return _keyword(call, name, point.keys) or _default(scene, point, scope, name)
+    return _keyword(call, name, point.keys) or _default(point, scope, name)
 
 
 def _bound(scene: Scene, frame: Frame, scope: ast.AST, call: ast.Call) -> bool:
@@ -160,7 +163,7 @@ def _keyword(call: ast.Call, name: str, keys: Keys) -> _Found | None:
     return _Found(spread[0], (Key(name), *keys)) if len(spread) == 1 else None
 
 
-def _default(scene: Scene, point: Point, scope: Function | ast.Lambda, name: str) -> End | None:
+def _default(point: Point, scope: Function | ast.Lambda, name: str) -> End | None:
     signature = scope.args
     places = [one.arg for one in [*signature.posonlyargs, *signature.args]]
     pairs = dict(zip(reversed(places), reversed(signature.defaults), strict=False))
@@ -172,10 +175,11 @@ def _default(scene: Scene, point: Point, scope: Function | ast.Lambda, name: str
     return End(Kind.DEFAULT, f"{name} was not passed: its default was taken", link=link)
 
 
-def _equal_argument(scene: Scene, at: Point, call: ast.Call, value: Value | None, line: int, keys: Keys) -> Hop | None:
+def _equal_argument(scene: Scene, at: Point, call: ast.Call, value: Value | None) -> Hop | None:
     """What the call was given that is the same value: code between the two frames is not recorded."""
     if value is None:
         return None
+    keys, line = at.keys, call.lineno
     found = list(_equal(scene, at, texts.arguments(call), value, keys))
     if not found:
         return None

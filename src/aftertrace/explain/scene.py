@@ -219,10 +219,7 @@ class Scene:
             return None
         match node:
             case ast.Name(id=name):
-                binding = self.binding(point.frame, name, point.step)
-                if binding is not None:
-                    return self._fuller(point, binding)
-                return self._late(point, name) or self.literal(point.frame, name)
+                return self._held(point, name)
             case ast.Constant(value=constant):
                 return operators.make(constant) if constant is not ... else None
             case ast.NamedExpr(value=inner):
@@ -230,16 +227,20 @@ class Scene:
             case ast.Attribute(value=inner, attr=name):
                 return self._called(point, node) or self._part(point, inner, Key(name, attribute=True), depth)
             case ast.Subscript(value=inner, slice=index) if not isinstance(index, ast.Slice):
-                key = self.evaluate(point, index, depth + 1)
-                if key is None or key.kind is not ValueKind.SCALAR:
-                    return None
-                return self._called(point, node) or self._part(point, inner, Key(key.scalar), depth)
+                key = self.key(point, index, depth + 1)
+                return (self._called(point, node) or self._part(point, inner, key, depth)) if key is not None else None
             case ast.Await() | ast.Call():
                 return self._called(point, node)
             case ast.Dict() | ast.List() | ast.Tuple():
                 return self._display(point, node, depth)
             case _:
                 return self._plain(point, node)
+
+    def _held(self, point: Point, name: str) -> Value | None:
+        binding = self.binding(point.frame, name, point.step)
+        if binding is not None:
+            return self._fuller(point, binding)
+        return self._late(point, name) or self.literal(point.frame, name)
 
     def _display(self, point: Point, node: ast.Dict | ast.List | ast.Tuple, depth: int) -> Value | None:
         """A display, with what is not known of it as missing."""
@@ -301,9 +302,9 @@ class Scene:
         except (AftertraceError, operators.Refused, operators.NotCaptured, ValueError, RecursionError):
             return None
 
-    def key(self, point: Point, node: ast.expr) -> Key | None:
+    def key(self, point: Point, node: ast.expr, depth: int = 0) -> Key | None:
         """A subscript's key, when it is a plain value that was recorded."""
-        value = self.evaluate(point, node)
+        value = self.evaluate(point, node, depth)
         plain = value is not None and value.kind is ValueKind.SCALAR
         return Key(value.scalar) if value is not None and plain else None
 

@@ -137,17 +137,23 @@ def _candidates(scene: Scene, text: Text, where: Site, exception: Value | None) 
     statement = text.statement(node)
     if isinstance(statement, ast.Raise):
         yield from _raised(text, statement)
-        return
-    if isinstance(statement, ast.Assert):
+    elif isinstance(statement, ast.Assert):
         yield statement.test, _ROLE
-        return
+    elif isinstance(node, ast.AugAssign):
+        yield from _operands(kind, node.target, node.value)
+    elif isinstance(node, ast.expr):
+        yield from _evaluated(scene, text, where, node, kind)
+    elif isinstance(node, ast.stmt):
+        for one in _head(node):
+            yield one, 0
+
+
+def _evaluated(scene: Scene, text: Text, where: Site, node: ast.expr, kind: str) -> Iterator[tuple[ast.expr, int]]:
     match node:
         case ast.Subscript(value=container, slice=key):
             yield from _subscript(scene, where, kind, container, key)
         case ast.BinOp(left=left, right=right):
             yield from _operands(kind, left, right)
-        case ast.AugAssign(target=target, value=value):
-            yield from _operands(kind, target, value)
         case ast.Attribute(value=inner):
             yield inner, _ROLE
         case ast.Call():
@@ -157,11 +163,8 @@ def _candidates(scene: Scene, text: Text, where: Site, exception: Value | None) 
                 yield one, _ROLE
         case ast.Tuple() | ast.List() if isinstance(node.ctx, ast.Store):
             yield from _unpacked(text, node)
-        case ast.expr():
+        case _:
             yield node, _ROLE
-        case ast.stmt():
-            for one in _head(node):
-                yield one, 0
 
 
 def _subscript(

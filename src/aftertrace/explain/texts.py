@@ -171,7 +171,7 @@ def _gives(statement: ast.stmt, name: str) -> Iterator[Given]:
 
 def _gives_inside(statement: ast.stmt, name: str) -> Iterator[Given]:
     """``:=`` and the variables of comprehensions."""
-    for node in _own_nodes(statement):
+    for node in own_nodes(statement):
         match node:
             case ast.NamedExpr(target=ast.Name(id=known), value=value) if known == name:
                 yield Given(statement, "assigned", value)
@@ -180,7 +180,7 @@ def _gives_inside(statement: ast.stmt, name: str) -> Iterator[Given]:
                     yield Given(statement, "item", source, keys)
 
 
-def _own_nodes(statement: ast.stmt) -> Iterator[ast.AST]:
+def own_nodes(statement: ast.stmt) -> Iterator[ast.AST]:
     """The expressions of a statement, of a block those of its head."""
     stack: list[ast.AST] = [statement]
     while stack:
