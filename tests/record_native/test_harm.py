@@ -26,8 +26,8 @@ def trap(name):
 NAMES = '''
     __repr__ __str__ __len__ __bool__ __iter__ __getitem__ __contains__ __eq__ __ne__ __hash__ __getattr__
     __getattribute__ __index__ __int__ __float__ __format__ __bytes__ __next__ __length_hint__ __reduce_ex__ __sizeof__
-    __dir__ __call__ __lt__ __instancecheck__ __subclasscheck__ __enter__ __exit__ __await__ __aiter__ __anext__ __copy__
-    __deepcopy__ __fspath__
+    __dir__ __call__ __lt__ __instancecheck__ __subclasscheck__ __enter__ __exit__ __await__ __aiter__ __anext__
+    __copy__ __deepcopy__ __fspath__
 '''.split()
 class Meta(type):
     __getattribute__ = trap("meta.__getattribute__")

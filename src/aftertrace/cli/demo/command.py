@@ -204,9 +204,7 @@ def _stack_trace(shop: Shop, outcome: Outcome, teller: Teller) -> None:
 def _steps(stage: Stage, outcome: Outcome, teller: Teller) -> None:
     """From where it was raised, back over the HTTP calls, to where the wrong value was made."""
     why = outcome.why
-    teller.says(
-        "Step through it: back from the line that raised, out over the HTTP call, then to the cause."
-    )
+    teller.says("Step through it: back from the line that raised, out over the HTTP call, then to the cause.")
     at = ["step", outcome.trace_id, "--at", why["failure"]["address"]]
     words = ["where", *["reverse-out"] * _OUT, f"goto {why['cause']['address']}", "next"]
     words += [f"print {why['cause']['name']}"] if why["cause"].get("name") else []

@@ -9,11 +9,11 @@ from __future__ import annotations
 import functools
 import inspect
 from collections.abc import Awaitable, Callable, MutableMapping
-from contextvars import ContextVar
+from contextlib import suppress
 from types import ModuleType
 from typing import Any
 
-from aftertrace._native import Span, attach, detach
+from aftertrace._native import Span, attach, current, detach
 from aftertrace.record import propagation
 from aftertrace.record.boundaries.calls import ERROR, SERVER, error_type, guarded, patch, step_aside, unseen
 
@@ -27,59 +27,57 @@ _METHODS = frozenset({"GET", "POST", "PUT", "DELETE", "PATCH", "HEAD", "OPTIONS"
 _MOST_URL = 2048
 _SCOPE = "aftertrace.asgi"
 
-_serving: ContextVar[Request | None] = ContextVar("aftertrace.asgi", default=None)
+# Of requests under way, by the addresses of their scope and of their headers: an application inside another is passed
+# the same scope, or a copy of it.
+_under_way: dict[int, Request] = {}
 
 
 class Request:
-    """One request under way: its span, and the status of its response when that has begun. Tasks that outlive the
-    request keep this object: once it has ended it holds nothing of the program's."""
+    """One request under way: its span, and the status of its response when that has begun. What it holds of the
+    program's it holds until it ends."""
 
-    __slots__ = ("baggage", "headers", "method", "scope", "serving", "span", "status", "token")
+    __slots__ = ("baggage", "headers", "method", "outer", "scope", "span", "status", "token")
 
     def __init__(self, scope: Scope) -> None:
-        method = str(scope["method"])
+        method, headers = scope["method"], scope["headers"]
         self.method = method if method in _METHODS else "HTTP"
         self.status = 0
-        self.scope: Scope | None = scope
-        self.headers: Any = scope["headers"]
-        parents, states, bags, host, agent = _headers(self.headers)
+        self.scope: Any = scope
+        self.outer: Any = scope
+        self.headers: Any = headers
+        parents, states, bags, attributes = _told(scope, headers)
         remote = propagation.read(parents, states) if parents else None
-        attributes = _attributes(scope, self.method if self.method != "HTTP" else "_OTHER", host, agent)
+        self.baggage = propagation.enter_baggage(propagation.parse_baggage(bags)) if bags else None
         self.span = Span(self.method, SERVER, remote or propagation.sampler.root(), attributes, None, None, _SCOPE)
         self.token = attach(self.span)
-        self.baggage = propagation.enter_baggage(propagation.parse_baggage(bags)) if bags else None
-        self.serving = _serving.set(self)
-
-    def answers(self, scope: Scope) -> bool:
-        """An application inside another is passed the same scope, or a copy of it."""
-        return self.scope is not None and (scope is self.scope or scope.get("headers") is self.headers)
+        _under_way[id(scope)] = _under_way[id(headers)] = self
 
     def end(self, error: BaseException | None) -> None:
         """Names the span after its route, which is known by now, and ends it."""
-        span, scope = self.span, self.scope
-        self.scope = self.headers = None
-        guarded(NAME, self._tell, scope)
+        span = self.span
+        guarded(NAME, self._tell)
         if isinstance(error, Exception):
             span.set_attribute("error.type", error_type(error))
             span.__exit__(type(error), error, None)
         else:
             span.end()
         detach(self.token)
-        try:
-            _serving.reset(self.serving)
-            propagation.leave_baggage(self.baggage)
-        except ValueError:
-            pass  # a coroutine that is thrown away ends in another context, where nothing is to be undone
+        _under_way.pop(id(self.outer), None)
+        _under_way.pop(id(self.headers), None)
+        self.scope = self.outer = self.headers = None
+        if self.baggage is not None:
+            with suppress(ValueError):  # a coroutine that is thrown away ends in another context
+                propagation.leave_baggage(self.baggage)
 
-    def _tell(self, scope: Any) -> None:
-        span, path = self.span, route(scope)
+    def _tell(self) -> None:
+        span, path, status = self.span, route(self.scope), self.status
         if path:
             span.update_name(f"{self.method} {path}")
             span.set_attribute("http.route", path)
-        if self.status:
-            span.set_attribute("http.response.status_code", self.status)
-        if self.status >= 500:
-            span.set_attribute("error.type", str(self.status))
+        if status:
+            span.set_attribute("http.response.status_code", status)
+        if status >= 500:
+            span.set_attribute("error.type", str(status))
             span.set_status(ERROR)
 
 
@@ -103,66 +101,57 @@ def route(scope: Scope) -> str:
 _PLAIN = (str, int, float)
 
 
-def _headers(headers: Any) -> tuple[list[str], list[str], list[str], str, str]:
-    """traceparent, tracestate and baggage (all values of each), host, user-agent."""
+_WANTED = frozenset({b"traceparent", b"tracestate", b"baggage", b"host", b"user-agent"})
+
+
+def _told(scope: Scope, headers: Any) -> tuple[list[str], list[str], list[str], dict[str, Any]]:
+    """All values of traceparent, tracestate and baggage; and the attributes, in stable HTTP semantic conventions.
+    The query stays out of them: values in it are not ours to send."""
+    get, method = scope.get, scope["method"]
+    told = {
+        "http.request.method": method if method in _METHODS else "_OTHER",
+        "url.scheme": get("scheme", "http"),
+        "url.path": scope["path"][:_MOST_URL],
+        "network.protocol.version": get("http_version", ""),
+    }
+    server, client = get("server"), get("client")
+    if server:
+        told["server.address"] = server[0]
+        if server[1]:
+            told["server.port"] = server[1]
+    if client:
+        told["client.address"] = client[0]
     parents: list[str] = []
     states: list[str] = []
     bags: list[str] = []
-    host = agent = ""
     for name, value in headers:
         if name not in _WANTED:
             continue
         text = value.decode("latin-1")
         if name == b"host":
-            host = text
+            told["server.address"] = _host(text)
         elif name == b"user-agent":
-            agent = text
-        elif name == b"traceparent":
-            parents.append(text)
-        elif name == b"tracestate":
-            states.append(text)
+            told["user_agent.original"] = text
         else:
-            bags.append(text)
-    return parents, states, bags, host, agent
+            (parents if name == b"traceparent" else states if name == b"tracestate" else bags).append(text)
+    return parents, states, bags, told
 
 
-_WANTED = frozenset({b"traceparent", b"tracestate", b"baggage", b"host", b"user-agent"})
+def _host(header: str) -> str:
+    name, colon, port = header.rpartition(":")
+    return (name if colon and port.isdecimal() else header).strip("[]")
 
 
-def _attributes(scope: Scope, method: str, host: str, agent: str) -> dict[str, Any]:
-    """Stable HTTP semantic conventions. The query stays out: values in it are not ours to send as attributes."""
-    found: dict[str, Any] = {
-        "http.request.method": method,
-        "url.scheme": scope.get("scheme", "http"),
-        "url.path": str(scope["path"])[:_MOST_URL],
-        "network.protocol.version": scope.get("http_version", ""),
-    }
-    server, client = scope.get("server"), scope.get("client")
-    if host:
-        name, colon, port = host.rpartition(":")
-        found["server.address"] = (name if colon and port.isdecimal() else host).strip("[]")
-    if server:
-        found.setdefault("server.address", server[0])
-        if server[1]:
-            found["server.port"] = server[1]
-    if client:
-        found["client.address"] = client[0]
-    if agent:
-        found["user_agent.original"] = agent
-    return found
-
-
-def _begin(scope: Scope) -> Request | None:
-    """None: no HTTP request, or one that is traced already."""
-    if scope["type"] != "http" or _traced(scope):
-        return None
-    return Request(scope)
-
-
-def _traced(scope: Scope) -> bool:
-    outer = _serving.get()
-    if outer is None or not outer.answers(scope):
+def _passes(scope: Scope) -> bool:
+    """No HTTP request, or one that is traced already."""
+    if scope["type"] != "http":
+        return True
+    outer = _under_way.get(id(scope)) or _under_way.get(id(scope.get("headers")))
+    if outer is None:
         return False
+    span = current()
+    if span is None or span.trace_id != outer.span.trace_id:
+        return False  # another request, to which somebody gave the same list of headers
     outer.scope = scope  # a copy: the route will stand here
     return True
 
@@ -184,8 +173,8 @@ unseen(_noting)
 
 
 async def serve(app: App, scope: Scope, receive: Receive, send: Send) -> Any:
-    """The application's answer to one request, in a span. What it gives is nothing, by ASGI; but uvicorn looks."""
-    request = guarded(NAME, _begin, scope)
+    """The application's answer to an HTTP request, in a span. By ASGI it is nothing, but uvicorn looks."""
+    request = guarded(NAME, Request, scope)
     try:
         result = await app(  # type: ignore[func-returns-value]
             scope, receive, send if request is None else _noting(request, send)
@@ -229,10 +218,6 @@ def starlette(module: ModuleType) -> None:
         return inspect.markcoroutinefunction(unseen(__call__))
 
     patch(module, "Starlette.__call__", around)
-
-
-def _passes(scope: Scope) -> bool:
-    return scope["type"] != "http" or _traced(scope)
 
 
 def fastapi(module: ModuleType) -> None:

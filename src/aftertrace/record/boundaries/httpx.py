@@ -35,14 +35,20 @@ def _begin(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Open | None:
     if request is None:
         return None
     url, method = request.url, request.method
+    host, port = url.host, url.port
     attributes = {
         "http.request.method": method,
-        "url.full": f"{url.scheme}://{url.netloc.decode('ascii', 'replace')}{url.path}"[:_MOST_URL],  # no query
-        "server.address": url.host,
+        "url.full": f"{url.scheme}://{_authority(host, port)}{url.path}"[:_MOST_URL],  # no query, no credentials
+        "server.address": host,
     }
-    if url.port:
-        attributes["server.port"] = url.port
+    if port:
+        attributes["server.port"] = port
     return opened(Span(method, CLIENT, propagation.parent(), attributes, None, None, _SCOPE))
+
+
+def _authority(host: str, port: int | None) -> str:
+    written = f"[{host}]" if ":" in host else host
+    return f"{written}:{port}" if port else written
 
 
 def _end(state: Open, response: Any, error: BaseException | None) -> None:
