@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from aftertrace.explain import texts
 from aftertrace.explain.hops import Border, End, Hop, Kind, Link, Move
-from aftertrace.explain.likeness import ABSENT, Key, Keys, find, part, same, telling
+from aftertrace.explain.likeness import ABSENT, Key, Keys, find, part, same, shown, telling
 from aftertrace.explain.origin import Tracer
 from aftertrace.explain.scene import COROUTINE, GENERATOR, Point, Scene
 from aftertrace.explain.stores import fields
@@ -85,7 +85,8 @@ def returned(scene: Scene, frame: Frame, done: Step, keys: Keys, border: Border 
     ran = scene.line_before(frame, done.index) if ran is None else ran
     at = Point(frame, source, done.index if ran is None else ran, done.index, keys)
     shows = part(done.value, keys) if done.value is not None else None
-    name = ast.unparse(source) if len(ast.unparse(source)) <= 40 else f"{frame.code.name}()"
+    name = ast.unparse(source) if isinstance(source, ast.Name | ast.Attribute) else f"{frame.code.name}()"
+    name += shown(keys)
     link = Link(frame, done.line, done.index, name, None if shows is ABSENT else shows, says, border, ran or -1)
     return Move(at, link)
 
@@ -119,14 +120,14 @@ def _default(scene: Scene, point: Point, call: ast.Call, value: Value | None) ->
     held = scene.evaluate(point, default)
     if point.keys or value is None or held is None or not same(held, value):
         return None
-    shown = repr(key.name) if key is not None else "what was asked"
+    asked_for = repr(key.name) if key is not None else "what was asked"
     if inside is ABSENT:
-        says = f"{ast.unparse(container)} has no {shown}: the default was taken"
+        says = f"{ast.unparse(container)} has no {asked_for}: the default was taken"
     else:
-        says = f"nothing for {shown}: the default was taken"
+        says = f"nothing for {asked_for}: the default was taken"
     if not isinstance(default, ast.Constant) and texts.inputs(default):
         return Move(point.to(default))
-    return End(Kind.DEFAULT, says, call.lineno, unknown=f"why {ast.unparse(container)} has no {shown}")
+    return End(Kind.DEFAULT, says, call.lineno, unknown=f"why {ast.unparse(container)} has no {asked_for}")
 
 
 # -- what was passed in

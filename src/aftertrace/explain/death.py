@@ -43,7 +43,7 @@ def explain(scene: Scene, failure: Failure) -> Death | None:
     here = Link(frame, last.line, last.index, name, value, "stood here when it died", ran=ran)
     long = f"stood here for {duration(stood)} when it died" if stood else "stood here when it died"
     death = Death([here, *_callers(scene, frame, last)], long, list(_plain(scene, frame, last)))
-    death.unknown.append(f"why {failure.service} was killed: {_word(scene, failure)}")
+    death.unknown.append(f"why {failure.service} died: a killed process leaves no word")
     return death
 
 
@@ -74,11 +74,6 @@ def _stood(scene: Scene, failure: Failure, last: Step) -> int:
     ends += [keep.time_ns] if keep is not None else []
     later = [end for end in ends if end > last.time_ns]
     return min(later) - last.time_ns if later else 0
-
-
-def _word(scene: Scene, failure: Failure) -> str:
-    keep = _keep(scene, failure)
-    return keep.reason if keep is not None and keep.reason else "a killed process leaves no word"
 
 
 def _telling(scene: Scene, frame: Frame, last: Step) -> tuple[str, Value | None]:
