@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import socket
 import subprocess
 import sys
@@ -143,4 +144,20 @@ def test_doctor_works_under_run(tmp_path: Path) -> None:
         words, cwd=tmp_path, env=dict(os.environ), capture_output=True, text=True, timeout=60, check=False
     )
     assert done.returncode == 0, done.stdout
-    assert states(json.loads(done.stdout))["native"] == "ok"
+    report = json.loads(done.stdout)
+    assert states(report)["native"] == states(report)["boundaries"] == "ok"
+    told = {finding["check"]: finding["message"] for finding in report["findings"]}["boundaries"]
+    assert "threading" in told.partition(";")[0]
+    assert "httpx" in told.partition(";")[2]
+
+
+def test_the_libraries_of_the_command_s_python_are_looked_at(tmp_path: Path) -> None:
+    (tmp_path / "app.py").write_text("")
+    _, report = doctor(tmp_path, "--", sys.executable, "app.py")
+    told = {finding["check"]: finding["message"] for finding in report["findings"]}
+    assert {"httpx", "sqlite3", "starlette", "huey"} <= set(re.findall(r"[\w.]+", told["boundaries"]))
+    assert "boundary" not in told
+    (tmp_path / "httpx.py").write_text("class Client: pass")
+    _, report = doctor(tmp_path, "--", sys.executable, "app.py")
+    told = {finding["check"]: finding["message"] for finding in report["findings"]}
+    assert told["boundary"] == "httpx makes no spans: Client.send is not there."

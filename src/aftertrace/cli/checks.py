@@ -59,12 +59,14 @@ def recorder(settings: Settings, found: Rules) -> Iterator[Finding]:
     """Starts the recorder here, as it would start in a program, and stops it again."""
     try:
         from aftertrace import _native  # noqa: PLC0415  # that it cannot be loaded is a finding
+        from aftertrace.record import boundaries  # noqa: PLC0415  # it needs the extension
     except ImportError as error:
         hint = "Install aftertrace anew in this environment: pip install --force-reinstall aftertrace"
         yield Finding("native", "bad", f"The C extension cannot be loaded: {error}.", hint)
         return
     if _native.status()["recording"]:  # under `aftertrace run`
         yield from _parts(_native.status(), _native.FORMAT_VERSION)
+        yield from _boundaries(boundaries.report())
         return
     ring = memory.ring_bytes(settings.ring_bytes)
     size = memory.definitions_bytes(ring)
@@ -185,24 +187,53 @@ def command(found: Command, settings: Settings) -> Iterator[Finding]:
         yield Finding(
             "command", "ok", f"{found.executable} would be recorded as {resource.service(settings, program)!r}."
         )
-    yield _interpreter(found.python[0])
+    yield from _interpreter(found.python[0])
 
 
-def _interpreter(executable: str) -> Finding:
-    words = [executable, "-c", "import aftertrace._native, aftertrace; print(aftertrace.__version__)"]
+_PROBE = """
+import json, aftertrace._native, aftertrace
+from aftertrace.record import boundaries
+print(json.dumps([aftertrace.__version__, boundaries.probe()]))
+"""
+
+
+def _interpreter(executable: str) -> Iterator[Finding]:
+    """Its aftertrace, and what that makes of the libraries there."""
     try:
-        done = subprocess.run(words, capture_output=True, text=True, timeout=_PROBE_S, check=False)
+        done = subprocess.run([executable, "-c", _PROBE], capture_output=True, text=True, timeout=_PROBE_S, check=False)
     except (OSError, subprocess.SubprocessError) as error:
-        return Finding("interpreter", "bad", f"{executable} does not start: {error}.")
-    if done.returncode:
+        yield Finding("interpreter", "bad", f"{executable} does not start: {error}.")
+        return
+    try:
+        version, lines = json.loads((done.stdout.splitlines() or [""])[-1])
+    except ValueError:
         last = (done.stderr.strip().splitlines() or ["it failed"])[-1]
         hint = f"Install it there: {executable} -m pip install aftertrace"
-        return Finding("interpreter", "bad", f"{executable} has no working aftertrace: {last}.", hint)
-    version = done.stdout.strip().splitlines()[-1]
+        yield Finding("interpreter", "bad", f"{executable} has no working aftertrace: {last}.", hint)
+        return
     if version != __version__:
         text = f"{executable} has aftertrace {version}; this is {__version__}."
-        return Finding("interpreter", "warn", text, "Install the same version in both.")
-    return Finding("interpreter", "ok", f"{executable} has aftertrace {version}.")
+        yield Finding("interpreter", "warn", text, "Install the same version in both.")
+    else:
+        yield Finding("interpreter", "ok", f"{executable} has aftertrace {version}.")
+    yield from _boundaries([tuple(line) for line in lines])
+
+
+def _boundaries(lines: list[tuple[str, str, str]]) -> Iterator[Finding]:
+    """What becomes spans, and which library is not as it was expected, or has made us fail."""
+    there, waiting = (
+        {name.rpartition(".")[0] or name for name, found, _ in lines if found == state}
+        for state in ("installed", "waiting")
+    )
+    text = f"Recorded at the border: {', '.join(sorted(there)) or 'nothing'}"
+    later = f"; once they are imported: {', '.join(sorted(waiting - there))}" if waiting - there else ""
+    yield Finding("boundaries", "ok", f"{text}{later}.")
+    for name, state, detail in lines:
+        if state == "skipped":
+            hint = "It runs as it does without us. Is its version one that is newer than this aftertrace?"
+            yield Finding("boundary", "warn", f"{name} makes no spans: {detail}.", hint)
+        elif detail and state == "installed":
+            yield Finding("boundary", "warn", f"{name}: {detail}.", "The program did not notice; please report it.")
 
 
 def code_rules(settings: Settings, program: Program) -> Rules:

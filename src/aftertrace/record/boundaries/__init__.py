@@ -12,7 +12,7 @@ from aftertrace.record.boundaries.calls import Missing
 from aftertrace.record.boundaries.imports import when_imported
 from aftertrace.record.boundaries.state import ledger
 
-__all__ = ["install", "report"]
+__all__ = ["install", "probe", "report"]
 
 # module that is waited for -> the boundary's module here, and its function; a boundary may wait for several
 _BOUNDARIES = (
@@ -55,3 +55,17 @@ def _hook(target: str, name: str, function: str) -> Callable[[ModuleType], None]
 def report() -> list[tuple[str, str, str]]:
     """(module, "installed" | "waiting" | "skipped", detail) of each boundary."""
     return ledger.lines()
+
+
+def probe() -> list[tuple[str, str, str]]:
+    """The report of a program that uses every library that there is ("absent": it is not installed); for a process of
+    its own."""
+    install()
+    for target, _, _ in _BOUNDARIES:
+        try:
+            import_module(target)
+        except ImportError:
+            ledger.set(target, "absent")
+        except Exception as error:
+            ledger.set(target, "skipped", f"its import fails: {type(error).__name__}")
+    return report()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-type State = Literal["installed", "waiting", "skipped"]
+type State = Literal["installed", "waiting", "skipped", "absent"]
 
 
 class Ledger:
