@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from aftertrace.explain import texts
 from aftertrace.explain.hops import Border, End, Hop, Kind, Link, Move
-from aftertrace.explain.likeness import ABSENT, Key, Keys, find, part, same, shown, telling
+from aftertrace.explain.likeness import ABSENT, IN_TEXT, Key, Keys, find, part, same, shown, telling
 from aftertrace.explain.origin import Tracer
 from aftertrace.explain.scene import COROUTINE, GENERATOR, Point, Scene
 from aftertrace.explain.stores import fields
@@ -74,10 +74,14 @@ def returned(scene: Scene, frame: Frame, done: Step, keys: Keys, border: Border 
     node = scene.node_at(frame, done.lasti)
     scope = scene.scope(frame)
     statement = node if isinstance(node, ast.Return) else scene.statement(frame, done.line)
+    if not isinstance(statement, ast.Return):
+        statement = _return_before(scene, frame, done) or statement
     source = statement.value if isinstance(statement, ast.Return) else None
     if isinstance(scope, ast.Lambda):
         source = scope.body
     says = "" if border is None else "answered"
+    if source is None and (done.value is None or done.value.type != "NoneType"):
+        return End(Kind.LOST, f"which line of {frame.code.name} returned it is not known")
     if source is None:
         link = Link(frame, done.line, done.index, f"{frame.code.name}()", done.value, "ended without a return", border)
         return End(Kind.DEFAULT, "the function ended without a return: None", link=link)
@@ -87,8 +91,21 @@ def returned(scene: Scene, frame: Frame, done: Step, keys: Keys, border: Border 
     shows = part(done.value, keys) if done.value is not None else None
     name = ast.unparse(source) if isinstance(source, ast.Name | ast.Attribute) else f"{frame.code.name}()"
     name += shown(keys)
-    link = Link(frame, done.line, done.index, name, None if shows is ABSENT else shows, says, border, ran or -1)
+    line = statement.lineno if isinstance(statement, ast.Return) else done.line
+    link = Link(frame, line, done.index, name, None if shows is ABSENT else shows, says, border, ran or -1)
     return Move(at, link)
+
+
+def _return_before(scene: Scene, frame: Frame, done: Step) -> ast.Return | None:
+    """The `return` that ran, where a `finally` or the end of a `with` came between it and the end."""
+    for index in reversed(scene.steps_between(frame, frame.first_step, done.index)):
+        step = scene.step(index)
+        if step.kind is StepKind.RAISE:
+            return None
+        statement = scene.statement(frame, step.line) if step.kind is StepKind.LINE else None
+        if isinstance(statement, ast.Return):
+            return statement
+    return None
 
 
 def _initialised(tracer: Tracer, point: Point, child: Frame, done: Step, value: Value | None) -> Hop | None:
@@ -159,7 +176,14 @@ def _through(scene: Scene, point: Point, call: ast.Call, value: Value | None) ->
     if isinstance(call.func, ast.Attribute):
         inputs.append(call.func.value)
     held = [(one, whole) for one in inputs if (whole := scene.evaluate(point, one)) is not None]
+    if point.keys[:1] == (IN_TEXT,):
+        written = [one for one, whole in held if _holds(part(whole, point.keys[1:]), value)]
+        return Move(point.to(written[0], point.keys[1:])) if len(written) == 1 else None
     exact = [one for one, whole in held if _holds(part(whole, point.keys), value)]
+    if not exact and point.keys:
+        read = [one for one, whole in held if _holds(part(whole, (IN_TEXT, *point.keys)), value)]
+        if len(read) == 1:
+            return Move(point.to(read[0], (IN_TEXT, *point.keys)))
     if len(exact) == 1:
         alone = len(inputs) == 1 or telling(value) or bool(point.keys)
         return Move(point.to(exact[0]), doubt="" if alone else f"an input of {texts.called(call)}() had the same value")

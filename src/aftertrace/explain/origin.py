@@ -103,7 +103,7 @@ class Tracer:
             return stored
         binding = self.scene.binding(point.frame, name, point.step)
         if binding is None:
-            return self._unbound(point, name)
+            return self._unbound(point, name, value)
         binding = self._first_of(point.frame, binding)
         entered = self.scene.execution.steps_of(point.frame)
         if point.frame.complete and entered and binding.written_at == entered[0]:
@@ -126,13 +126,14 @@ class Tracer:
         text, scope = self.scene.text_of(frame), self.scene.scope(frame)
         return text.given(scope, binding.line, binding.name) if text and scope and binding.line else None
 
-    def _unbound(self, point: Point, name: str) -> Hop:
+    def _unbound(self, point: Point, name: str, value: Value | None) -> Hop:
         """A name of the comprehension itself, or of the module."""
-        scope, text = self.scene.statement(point.frame, point.node.lineno), self.scene.text_of(point.frame)
+        scope, text = self.scene.scope(point.frame), self.scene.text_of(point.frame)
         if scope is not None and text is not None and name in point.frame.code.names:
             given = text.given(scope, point.node.lineno, name)
             if given is not None and given.how == "item" and given.source is not None:
-                return self.item(point.to(given.source), given, self.scene.evaluate(point, point.node), None)
+                held = self.scene.evaluate(point, point.node) or (None if point.keys else value)
+                return self.item(point.to(given.source), given, held, None)
         node = self.scene.constant(point.frame, name)
         if node is None:
             return End(Kind.LOST, f"{name} is not a recorded name", unknown=f"what {name} held")

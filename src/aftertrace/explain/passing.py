@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from aftertrace.explain import texts
 from aftertrace.explain.hops import Border, End, Hop, Kind, Link, Move
-from aftertrace.explain.likeness import ABSENT, Key, Keys, find, part, same, shown, telling
+from aftertrace.explain.likeness import ABSENT, IN_TEXT, Key, Keys, find, part, same, shown, telling
 from aftertrace.explain.origin import Tracer
 from aftertrace.explain.scene import Point, Scene
 from aftertrace.explain.texts import Function
-from aftertrace.model import Span, SpanKind, Value
+from aftertrace.model import Span, SpanKind, Value, ValueKind
 from aftertrace.reconstruct import text
 from aftertrace.reconstruct.execution import Entered, Frame, StepKind
 from aftertrace.reconstruct.tree import EXITS
 
+Scope = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)
+_NOTHING = Value(ValueKind.MISSING, "")
+_UNSURE = "an equal value was passed at its place, with code that is not recorded in between"
 _MOST_STEPS = 10_000  # looked back for the frame that sent a request
 
 
@@ -55,13 +58,17 @@ def _from_caller(scene: Scene, point: Point, name: str, value: Value | None, cal
     if node is None:
         return _receiver(scene, point, name, entered, ran)
     at = Point(caller, node, ran, frame.first_step)
-    found = _argument(scene, point, name, at, node)
-    if isinstance(found, End):
-        return found
-    if found is not None:
+    for found in _arguments(scene, point, name, at, node):
         given = part_of(scene, at, found)
-        if given is None or value is None or (given is not ABSENT and same(given, value) is not False):
-            return Move(at.to(found.node, found.keys), _link(scene, at, found, line))
+        alike = same(given, value) if given is not None and value is not None else None
+        if given is not ABSENT and (alike or (alike is None and found.sure)):
+            doubt = "" if found.sure or telling(value or _NOTHING) or found.by_name else _UNSURE
+            return Move(at.to(found.node, found.keys), _link(scene, at, found, line), doubt)
+    scope = scene.scope(frame)
+    if isinstance(scope, Scope) and _direct(scene, point, at, node):
+        default = _default(point, scope, name)
+        if default is not None:
+            return default
     return _equal_argument(scene, at.to(node, point.keys), node, value)
 
 
@@ -89,35 +96,46 @@ def _receiver(scene: Scene, point: Point, name: str, entered: Entered, ran: int)
 class _Found:
     node: ast.expr
     keys: Keys
+    sure: bool = False  # it is what was passed, even where its value is not known
+    by_name: bool = False
 
 
 def part_of(scene: Scene, at: Point, found: _Found) -> Value | None:
     return scene.value(at.to(found.node, found.keys))
 
 
-def _argument(scene: Scene, point: Point, name: str, at: Point, call: ast.Call) -> _Found | End | None:
-    """The argument for a parameter, as Python binds them; an End when its default was taken."""
+def _arguments(scene: Scene, point: Point, name: str, at: Point, call: ast.Call) -> Iterator[_Found]:
+    """What may have been passed for a parameter, as Python binds it, the likeliest first."""
     scope = scene.scope(point.frame)
-    if not isinstance(scope, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda):
-        return None
+    if not isinstance(scope, Scope):
+        return
     signature = scope.args
     places = [one.arg for one in [*signature.posonlyargs, *signature.args]]
     bound = _bound(scene, point.frame, scope, call)
+    sure = _direct(scene, point, at, call)
     if bound and places and name == places[0]:
-        return _Found(call.func.value, point.keys) if isinstance(call.func, ast.Attribute) else None
-    direct = texts.called(call) == point.frame.code.name or point.frame.code.name in {"__init__", "__call__", "__new__"}
-    if not direct and not (isinstance(call.func, ast.Name) and _is_this(scene, at, call.func, point.frame)):
-        return None
+        if isinstance(call.func, ast.Attribute):
+            yield _Found(call.func.value, point.keys, sure=True)
+        return
     positional = places[1:] if bound else places
     if signature.vararg is not None and name == signature.vararg.arg:
-        return _rest(call, point.keys, len(positional))
-    if signature.kwarg is not None and name == signature.kwarg.arg:
-        return _keyword(call, str(point.keys[0].name), point.keys[1:]) if point.keys else None
-    if name in positional:
-        found = _by_place(call, positional.index(name), point.keys)
+        found = _rest(call, point.keys, len(positional))
         if found is not None:
-            return found
-    return _keyword(call, name, point.keys) or _default(point, scope, name)
+            yield replace(found, sure=sure)
+    elif signature.kwarg is not None and name == signature.kwarg.arg:
+        if point.keys:
+            yield from _keywords(call, f"{point.keys[0].name!s}", point.keys[1:], sure=sure)
+    else:
+        yield from _keywords(call, name, point.keys, sure=sure)
+        found = _by_place(call, positional.index(name), point.keys) if name in positional else None
+        if found is not None:
+            yield replace(found, sure=sure)
+
+
+def _direct(scene: Scene, point: Point, at: Point, call: ast.Call) -> bool:
+    """Whether the call names the very function, so that nothing stands between them."""
+    named = texts.called(call) == point.frame.code.name or point.frame.code.name in {"__init__", "__call__", "__new__"}
+    return named or (isinstance(call.func, ast.Name) and _is_this(scene, at, call.func, point.frame))
 
 
 def _bound(scene: Scene, frame: Frame, scope: ast.AST, call: ast.Call) -> bool:
@@ -155,12 +173,14 @@ def _rest(call: ast.Call, keys: Keys, before: int) -> _Found | None:
     return _by_place(call, before + keys[0].name, keys[1:])
 
 
-def _keyword(call: ast.Call, name: str, keys: Keys) -> _Found | None:
+def _keywords(call: ast.Call, name: str, keys: Keys, *, sure: bool) -> Iterator[_Found]:
     for one in call.keywords:
         if one.arg == name:
-            return _Found(one.value, keys)
-    spread = [one.value for one in call.keywords if one.arg is None]
-    return _Found(spread[0], (Key(name), *keys)) if len(spread) == 1 else None
+            yield _Found(one.value, keys, sure, by_name=True)
+            return
+    for one in call.keywords:
+        if one.arg is None:  # **more
+            yield _Found(one.value, (Key(name), *keys), by_name=True)
 
 
 def _default(point: Point, scope: Function | ast.Lambda, name: str) -> End | None:
@@ -225,6 +245,10 @@ def _name(found: _Found) -> str:
 # -- a task or thread of its own
 
 
+def _agrees(found: Value | None, value: Value) -> bool:
+    return found is None or (found is not ABSENT and same(found, value) is not False)
+
+
 def _from_task(scene: Scene, point: Point, value: Value | None, waiting: Frame, step: int) -> Hop | None:
     """The call, in the frame that waited for it, that names the function."""
     source, name = scene.text_of(waiting), point.frame.code.name
@@ -242,8 +266,9 @@ def _from_task(scene: Scene, point: Point, value: Value | None, waiting: Frame, 
             continue
         at = Point(waiting, call, ran, step + 1)
         argument = point.node.id if isinstance(point.node, ast.Name) else ""
-        found = _argument(scene, point, argument, at, call) if texts.called(call) == name else None
-        if isinstance(found, _Found):
+        passed = _arguments(scene, point, argument, at, call) if texts.called(call) == name else iter(())
+        found = next((one for one in passed if _agrees(part_of(scene, at, one), value)), None)
+        if found is not None:
             return Move(at.to(found.node, found.keys), _link(scene, at, found, call.lineno, border))
         equal = list(_equal(scene, at, texts.arguments(call), value, point.keys))
         if equal:
@@ -269,7 +294,8 @@ def _from_service(scene: Scene, point: Point, name: str, value: Value | None) ->
         where = f"{span.service}, which sent it, recorded nothing of it"
         return End(Kind.LOST, where, unknown=f"what {span.service} sent")
     border = Border("queue" if span.kind is SpanKind.PRODUCER else "http", message(scene, span, entry))
-    wanted = ((*(Key(one.name) for one in point.keys),), (Key(name), *(Key(one.name) for one in point.keys)))
+    plain = tuple(Key(one.name) for one in point.keys)
+    wanted = (plain, (Key(name), *plain), (IN_TEXT, *plain))
     for exact in (True, False):
         for at, line in stack:
             found = list(_sent(scene, at, value, wanted, exact=exact))

@@ -62,6 +62,8 @@ def suspects(scene: Scene, where: Site, exception: Value | None) -> list[Suspect
     for node, weight in _candidates(scene, text, where, exception):
         for one, point in _leaves(scene, where.point, node):
             value = scene.evaluate(point, one)
+            if value is None and isinstance(one, ast.Name):
+                value = _key_of(where, one, exception) or _round(scene, text, point, one, exception)
             if value is not None and value.kind is ValueKind.NAMED:
                 continue
             total = weight + _evidence(value, exception)
@@ -86,6 +88,24 @@ def _leaves(scene: Scene, point: Point, node: ast.expr) -> Iterator[tuple[ast.ex
             yield from _leaves(scene, point, one.value)
         elif not (isinstance(one, ast.Name) and scene.evaluate(point, one) is None and _is_builtin(scene, point, one)):
             yield one, point
+
+
+def _key_of(where: Site, node: ast.expr, exception: Value | None) -> Value | None:
+    """A KeyError's argument is the key."""
+    missing = exception is not None and exception.type == "KeyError" and len(exception.items) == 1
+    asked = isinstance(where.node, ast.Subscript) and where.node.slice is node
+    return exception.items[0] if exception is not None and missing and asked else None
+
+
+def _round(scene: Scene, text: Text, point: Point, name: ast.Name, exception: Value | None) -> Value | None:
+    """The variable of a comprehension has gone when it fails: of the items the only one that the exception shows."""
+    scope = scene.scope(point.frame)
+    given = text.given(scope, name.lineno, name.id) if scope is not None else None
+    if exception is None or given is None or given.how != "item" or given.source is None or given.keys:
+        return None
+    whole = scene.evaluate(point, given.source)
+    found = [item for key, item in parts(whole) if not key.attribute and mentioned(item, exception)] if whole else []
+    return found[0] if len(found) == 1 else None
 
 
 def _unrecorded(scene: Scene, point: Point, node: ast.expr) -> bool:
