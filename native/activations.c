@@ -97,8 +97,8 @@ Entry *activation_begin(Thread *thread, Frame frame, CodeInfo *info, uint64_t ac
     entry->info = info;
     entry->activation = activation;
     entry->parent = parent;
-    entry->roll = 0;
-    entry->serial = thread->context.serial;
+    entry->roll = entry->trace = 0;
+    activation_adopt(entry, thread);
     entry->code = info->id;
     entry->line = LINE_UNKNOWN;
     entry->plain = 0;

@@ -12,6 +12,18 @@ static inline int entry_is(const Entry *entry, Frame frame, const PyCodeObject *
     return entry->frame == frame && entry->info->code == code && entry->info->id == entry->code;
 }
 
+/* The frame runs in the thread's context from now on. What was captured of it for another trace says nothing in this one. */
+static inline void activation_adopt(Entry *entry, const Thread *thread)
+{
+    uint64_t trace = 0;
+    entry->serial = thread->context.serial;
+    if (entry->serial)
+        memcpy(&trace, thread->context.trace_id, sizeof trace);
+    if (trace && trace != entry->trace)
+        entry->roll = 0;
+    entry->trace = trace;
+}
+
 /* Leaves on the shadow stack only what `frame` stands on; the rest is parked. Returns the nearest, which lives; NULL: none. */
 const Entry *activation_settle(Thread *thread, Frame frame);
 

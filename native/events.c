@@ -80,7 +80,7 @@ static __attribute__((noinline)) void catch_up(Event *event)
 {
     if (event->entry->serial != event->thread->context.serial) {
         read_context(event->thread);
-        event->entry->serial = event->thread->context.serial;
+        activation_adopt(event->entry, event->thread);
     }
     record_prepare(event->thread);
     for (int i = 0; i < 3 && event->entry->roll != at_ring.roll; i++) { /* once; twice when the FRAME fills the sub-buffer */
@@ -215,7 +215,7 @@ static int resumed(Event *event, PyObject *const *args)
     read_context(event->thread);
     if (!find_entry(event))
         return 0;
-    event->entry->serial = event->thread->context.serial;
+    activation_adopt(event->entry, event->thread);
     return 1;
 }
 

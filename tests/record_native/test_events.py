@@ -15,7 +15,7 @@ from aftertrace.model import ValueKind
 from aftertrace.wire import records
 
 from .cases import CASES, GREENLETS, THREADS
-from .recorded import Machine, Recorded, run
+from .recorded import Machine, Recorded, run, steps
 
 WAYS = pytest.mark.parametrize("frames", ["fast", "public"])
 WITH_NAMES = {"Start", "Line", "Return", "Yield", "Unwind"}
@@ -223,3 +223,45 @@ def test_logs_stand_in_the_trace_of_their_task_though_no_user_code_runs(tmp_path
     ]
     assert len(said) == 12
     assert all(text == f"trace {trace}" for text, trace in said)
+
+
+ATTACHED = """
+from aftertrace import _native
+def handle(message):
+    before = message * 2
+    span = _native.Span("message", 5, None)
+    token = _native.attach(span)
+    inside = before + 1
+    for part in parts(message):
+        inside += part
+    _native.detach(token)
+    between = inside
+    token = _native.attach(span)
+    after = between + 1
+    said = [after]
+    _native.detach(token)
+    span.end()
+    print(format(span.trace_id, "032x"))
+    return said
+def parts(n):
+    yield n
+    yield n
+for message in range(3):
+    handle(message)
+"""
+
+
+@WAYS
+def test_a_trace_alone_tells_the_frames_that_ran_in_it(tmp_path: Path, frames: str) -> None:
+    """A span that begins in the middle of a function: what ran before it stands in no slice of its trace."""
+    seen = run(tmp_path, ATTACHED, environment={"AFTERTRACE_FRAMES": frames})
+    for message, trace in enumerate(seen.out.split()):
+        alone = Recorded([one for one in seen.slices if one[1] == trace], seen.definitions, seen.status)
+        told = steps(alone, "handle")
+        assert [step.line for step in told if step.kind == "Line"] == [7, 8, 9, 8, 9, 8, 10, 13, 14, 15]
+        held = told[-1].names
+        assert [held[name] for name in ("before", "between", "said")] == [
+            2 * message,
+            4 * message + 1,
+            [4 * message + 2],
+        ]
