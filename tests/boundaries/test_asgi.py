@@ -365,6 +365,33 @@ def test_nothing_of_a_request_is_held_by_a_task_that_outlives_it(runner: Runner)
     )
 
 
+def test_memory_stays_flat(runner: Runner):
+    asgi(
+        runner,
+        """
+        import tracemalloc
+        from starlette.applications import Starlette
+        from starlette.responses import PlainTextResponse
+        from starlette.routing import Route
+        from aftertrace.record.boundaries import asgi
+        async def page(request): return PlainTextResponse("x")
+        async def boom(request): raise KeyError("x")
+        app = Starlette(routes=[Route("/page", page), Route("/boom", boom)])
+        async def requests(number):
+            for n in range(number): await ask(app, "/boom" if n % 10 == 0 else "/page")
+        async def main():
+            await requests(200)
+            tracemalloc.start()
+            before = tracemalloc.get_traced_memory()[0]
+            await requests(5000)
+            after = tracemalloc.get_traced_memory()[0]
+            assert after - before < 50_000, (before, after)
+            assert asgi._under_way == {}
+        asyncio.run(main())
+        """,
+    )
+
+
 def test_two_hundred_requests_at_once_do_not_mix(runner: Runner):
     ran = asgi(
         runner,

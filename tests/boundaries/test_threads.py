@@ -92,6 +92,26 @@ asyncio.run(main())
     )
 
 
+def test_threads_of_other_pools_begin_in_no_span(runner: Runner):
+    runner.good(
+        BASE
+        + """
+import logging, logging.handlers, queue
+from multiprocessing.pool import ThreadPool
+class Look(logging.Handler):
+    def emit(self, record): look()
+with within(Span("a")):
+    pool = ThreadPool(1)
+    assert pool.apply(current) is None
+    waiting = queue.Queue()
+    listener = logging.handlers.QueueListener(waiting, Look()); listener.start()
+    waiting.put(logging.makeLogRecord({})); listener.stop()
+pool.terminate()
+assert seen == [None]
+"""
+    )
+
+
 def test_no_thread_of_a_pool_keeps_a_span_alive(runner: Runner):
     """Spans cannot be weakly referenced: what the garbage collector does not see, the reference count tells."""
     runner.good(

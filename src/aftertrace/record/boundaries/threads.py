@@ -2,14 +2,15 @@
 
 Only the recorder's current span is carried: the program's own context variables are as they are without us. The
 threads of a pool live longer than the request in which they happen to start, so they begin in no span: a piece of an
-executor's work brings its own, and anyio runs it in a copy of the caller's context.
+executor's work brings its own, and anyio runs it in a copy of the caller's context. A pool that we do not know
+keeps its threads in the span in which they were started.
 """
 
 from __future__ import annotations
 
 import functools
 from collections.abc import Callable
-from types import FunctionType, ModuleType
+from types import FunctionType, MethodType, ModuleType
 from typing import Any
 
 from aftertrace._native import Span, attach, current, detach
@@ -17,7 +18,15 @@ from aftertrace.record.boundaries.calls import guarded, patch_all, step_aside, u
 
 NAME = "threads"
 _ATTRIBUTE = "_aftertrace_span"
-_POOLS = frozenset({"concurrent.futures.thread", "anyio._backends._asyncio", "aiosqlite.core"})
+_POOLS = frozenset(
+    {
+        "concurrent.futures.thread",
+        "multiprocessing.pool",
+        "logging.handlers",  # the listener at a queue
+        "anyio._backends._asyncio",
+        "aiosqlite.core",
+    }
+)
 
 
 def _remember(instance: Any) -> None:
@@ -29,6 +38,8 @@ def _remember(instance: Any) -> None:
 
 def _of_pool(instance: Any) -> bool:
     target = object.__getattribute__(instance, "__dict__").get("_target")
+    if type(target) is MethodType:
+        target = target.__func__
     return type(instance).__module__ in _POOLS or (type(target) is FunctionType and target.__module__ in _POOLS)
 
 
