@@ -167,40 +167,65 @@ def test_bad_arguments_never_raise(run: Runner) -> None:
     assert seen.answers["invalid"] is True
 
 
-def test_our_provider_waits_like_the_proxy(run: Runner) -> None:
-    """Programs and libraries ask for the proxy in order to know whether tracing has been set up."""
-    seen = run("""
-        from opentelemetry import trace
-        provider = trace.get_tracer_provider()
-        answers["proxy"] = isinstance(provider, trace.ProxyTracerProvider)
-        class Processor:
-            told = []
-            def force_flush(self, timeout_millis):
-                self.told.append(timeout_millis); return True
-            def shutdown(self):
-                self.told.append("shutdown")
-        provider.add_span_processor(Processor())
-        answers["flushed"] = provider.force_flush(50)
-        provider.shutdown()
-        answers["told"] = Processor.told
-        with provider.get_tracer("t").start_as_current_span("s") as span:
-            answers["is span"] = isinstance(span, trace.Span)
-        """)
-    assert seen.answers["proxy"]
-    assert seen.answers["is span"]
-    assert (seen.answers["flushed"], seen.answers["told"]) == (True, [50, "shutdown"])
-    assert "shown no spans" in {name: detail for name, _, detail in seen.answers["report"]}["opentelemetry.trace"]
-
-
-def test_chosen_by_the_environment(run: Runner, tmp_path: Path) -> None:
+def declared(home: Path) -> dict[str, str]:
     """The entry points of pyproject.toml, as an installer writes them (an editable install may have older ones)."""
     project = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text())["project"]
-    metadata = tmp_path / "declared" / "declared-0.dist-info"
+    metadata = home / "declared" / "declared-0.dist-info"
     metadata.mkdir(parents=True)
     (metadata / "METADATA").write_text("Name: declared\nVersion: 0\n")
     groups = {group: points for group, points in project["entry-points"].items() if group.startswith("opentelemetry_")}
     lines = [f"[{group}]\n" + "".join(f"{k} = {v}\n" for k, v in points.items()) for group, points in groups.items()]
     (metadata / "entry_points.txt").write_text("\n".join(lines))
+    return {"PYTHONPATH": str(metadata.parent)}
+
+
+def test_our_provider_waits_like_the_proxy(run: Runner) -> None:
+    """Programs and libraries ask for the proxy, or for an SDK's methods, to know whether tracing has been set up."""
+    seen = run("""
+        from opentelemetry import trace
+        provider = trace.get_tracer_provider()
+        answers["proxy"] = isinstance(provider, trace.ProxyTracerProvider)
+        answers["more"] = sorted(set(dir(provider)) - set(dir(trace.ProxyTracerProvider())))
+        with provider.get_tracer("t").start_as_current_span("s") as span:
+            answers["is span"] = isinstance(span, trace.Span)
+        """)
+    assert seen.answers["proxy"]
+    assert seen.answers["is span"]
+    assert seen.answers["more"] == []
+
+
+def test_a_provider_that_was_chosen_shows_processors_an_sdk_s_spans(run: Runner, tmp_path: Path) -> None:
+    seen = run(
+        """
+        from opentelemetry import trace
+        from opentelemetry.sdk.trace import ReadableSpan
+        from opentelemetry.sdk.trace.export import BatchSpanProcessor
+        from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+        provider, exporter = trace.get_tracer_provider(), InMemorySpanExporter()
+        answers["proxy"] = isinstance(provider, trace.ProxyTracerProvider)
+        tracer = trace.get_tracer("shop")
+        with tracer.start_as_current_span("before"):
+            answers["flushed"] = provider.force_flush(50)
+        provider.add_span_processor(BatchSpanProcessor(exporter))
+        with tracer.start_as_current_span("after", attributes={"a": 1}) as span:
+            answers["current"] = trace.get_current_span() is span
+            tracer.start_span("below").end()
+        answers["flushed"] = answers["flushed"] and provider.force_flush(5000)
+        answers["exported"] = [[s.name, dict(s.attributes), s.instrumentation_scope.name, type(s) is ReadableSpan]
+                               for s in exporter.get_finished_spans()]
+        provider.shutdown()
+        tracer.start_span("after the end").end()
+        """,
+        env={"OTEL_PYTHON_TRACER_PROVIDER": "aftertrace"} | declared(tmp_path),
+    )
+    assert not seen.answers["proxy"]
+    assert seen.answers["flushed"]
+    assert seen.answers["exported"] == [["below", {}, "shop", True], ["after", {"a": 1}, "shop", True]]
+    assert {"before", "after", "below"} <= {span.name for span in seen.spans if span.ended}
+    assert seen["below"].parent_id == seen["after"].span_id
+
+
+def test_chosen_by_the_environment(run: Runner, tmp_path: Path) -> None:
     seen = run(
         """
         from opentelemetry import context, trace
@@ -211,8 +236,8 @@ def test_chosen_by_the_environment(run: Runner, tmp_path: Path) -> None:
         env={
             "OTEL_PYTHON_TRACER_PROVIDER": "aftertrace",
             "OTEL_PYTHON_CONTEXT": "aftertrace",
-            "PYTHONPATH": str(metadata.parent),
-        },
+        }
+        | declared(tmp_path),
     )
     assert seen.answers["current"]
     assert seen.answers["kinds"] == ["aftertrace.record.otel", "aftertrace.record.otel_context"]

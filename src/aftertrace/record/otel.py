@@ -9,8 +9,8 @@ from __future__ import annotations
 import functools
 import inspect
 from collections.abc import Callable, Sequence
-from types import ModuleType, TracebackType
-from typing import Any
+from types import TracebackType
+from typing import Any, cast
 
 from opentelemetry import context as contexts
 from opentelemetry import trace
@@ -33,7 +33,7 @@ class Tracer(trace.Tracer):
     def __init__(self, name: str, *more: Any) -> None:
         self._scope = name if isinstance(name, str) else ""
         self._wanted = (name, *more)
-        self._real: trace.Tracer | None = None
+        self._real: tuple[trace.TracerProvider, trace.Tracer] | None = None
 
     def start_span(  # noqa: PLR0917  # the API's signature
         self,
@@ -46,8 +46,8 @@ class Tracer(trace.Tracer):
         record_exception: bool = True,
         set_status_on_exception: bool = True,
     ) -> Any:
-        if api.foreign:
-            return self._theirs().start_span(
+        if api.foreign and (theirs := self._theirs()) is not None:
+            return theirs.start_span(
                 name, context, kind, attributes, links, start_time, record_exception, set_status_on_exception
             )
         try:
@@ -72,8 +72,8 @@ class Tracer(trace.Tracer):
         set_status_on_exception: bool = True,
         end_on_exit: bool = True,
     ) -> Any:
-        if api.foreign:
-            return self._theirs().start_as_current_span(
+        if api.foreign and (theirs := self._theirs()) is not None:
+            return theirs.start_as_current_span(
                 name,
                 context,
                 kind,
@@ -87,10 +87,24 @@ class Tracer(trace.Tracer):
         wanted = (name, context, kind, attributes, links, start_time)
         return _Current(self, wanted, record_exception, set_status_on_exception, end_on_exit)
 
-    def _theirs(self) -> trace.Tracer:
-        if self._real is None:
-            self._real = trace.get_tracer_provider().get_tracer(*self._wanted)
-        return self._real
+    def _theirs(self) -> trace.Tracer | None:
+        provider = _their_provider()
+        if provider is None:
+            return None
+        if self._real is None or self._real[0] is not provider:
+            self._real = provider, provider.get_tracer(*self._wanted)
+        return self._real[1]
+
+
+def _their_provider() -> trace.TracerProvider | None:
+    """The one that the program has set, or the SDK's behind ours. None: it took its own away again, as tests do."""
+    provider: Any = trace.get_tracer_provider()
+    if isinstance(provider, TracerProvider):
+        provider = provider.behind
+    if isinstance(provider, Waiting):
+        provider = None
+    api.foreign = provider is not None
+    return cast("trace.TracerProvider | None", provider)
 
 
 def _parent_in(context: Context) -> Span | propagation.Remote:
@@ -157,12 +171,26 @@ class _Current:
         return within
 
 
-class TracerProvider(trace.ProxyTracerProvider):
-    """Answers as the global provider until the program sets one. A proxy to those who ask whether tracing is set up."""
+class Waiting(trace.ProxyTracerProvider):
+    """Answers as the global provider until the program sets one. It is a proxy to those who ask whether tracing is set
+    up, and has no more methods than the proxy has: those who find none there make a provider of their own."""
+
+    def get_tracer(
+        self,
+        instrumenting_module_name: str,
+        instrumenting_library_version: str | None = None,
+        schema_url: str | None = None,
+        attributes: Any = None,
+    ) -> trace.Tracer:
+        return Tracer(instrumenting_module_name, instrumenting_library_version, schema_url, attributes)
+
+
+class TracerProvider(trace.TracerProvider):
+    """Chosen by OTEL_PYTHON_TRACER_PROVIDER=aftertrace: it is the program's provider, with an SDK's methods."""
 
     def __init__(self) -> None:
-        self._processors: list[Any] = []
-        install(trace, contexts, self)
+        self.behind: Any = None  # a provider of the SDK, once there are processors for it
+        activate(trace)
 
     def get_tracer(
         self,
@@ -174,19 +202,22 @@ class TracerProvider(trace.ProxyTracerProvider):
         return Tracer(instrumenting_module_name, instrumenting_library_version, schema_url, attributes)
 
     def add_span_processor(self, span_processor: Any) -> None:
-        """Takes an SDK's processor, to be flushed and shut down with us. It is shown no spans: they are in the ring."""
-        self._processors.append(span_processor)
-        ledger.set(
-            NAME, "installed", f"{len(self._processors)} span processors were given to us, and are shown no spans"
-        )
+        """A processor works on the SDK's spans: from now on the SDK makes them, behind us, and they have twins here.
+        ImportError: there is no SDK."""
+        if self.behind is None:
+            from opentelemetry.sdk.trace import TracerProvider as Sdk  # noqa: PLC0415  # only where it is asked for
+
+            self.behind = Sdk()
+            otel_mirror.follow(self.behind)
+        self.behind.add_span_processor(span_processor)
 
     def force_flush(self, timeout_millis: int = 30000) -> bool:
-        """What a span says is in the ring at once: there is nothing of ours to flush."""
-        return all([each.force_flush(timeout_millis) for each in self._processors])  # noqa: C419  # each is asked
+        """What a span says is in the ring at once: only processors may have something to flush."""
+        return self.behind is None or bool(self.behind.force_flush(timeout_millis))
 
     def shutdown(self) -> None:
-        for processor in self._processors:
-            processor.shutdown()
+        if self.behind is not None:
+            self.behind.shutdown()
 
 
 # -- into the API
@@ -202,17 +233,18 @@ def _span_context(span: Span) -> SpanContext:
     return SpanContext(span.trace_id, span.span_id, False, TraceFlags(span.trace_flags), state)
 
 
-def install(module: Any, context_module: Any, provider: TracerProvider) -> None:
-    """Puts everything in place. Idempotent: a provider made by the entry point finds it done."""
-    otel_context.activate(context_module)
-    if api.span_key is not None:
+def activate(module: Any) -> None:
+    """``opentelemetry.trace`` has been imported: puts everything in place. Idempotent."""
+    otel_context.activate(contexts)
+    if isinstance(module._PROXY_TRACER_PROVIDER, Waiting):  # noqa: SLF001  # the API's place for one that waits
         return
-    trace.Span.register(Span)  # get_current_span() and programs ask isinstance(span, opentelemetry.trace.Span)
+    key = module.propagation._SPAN_KEY  # noqa: SLF001  # drawn at random when the API is imported
+    module.Span.register(Span)  # get_current_span() and programs ask isinstance(span, opentelemetry.trace.Span)
     _native.set_span_context_factory(_span_context)
-    module._PROXY_TRACER_PROVIDER = provider  # noqa: SLF001  # the API's place for one that waits for a real one
+    module._PROXY_TRACER_PROVIDER = Waiting()  # noqa: SLF001
     _adopt_waiting_tracers(module)
-    otel_mirror.watch(module, TracerProvider)
-    api.span_key = module.propagation._SPAN_KEY  # noqa: SLF001  # drawn at random when the API is imported
+    otel_mirror.watch(module, (Waiting, TracerProvider))
+    api.span_key = key
 
 
 def _adopt_waiting_tracers(module: Any) -> None:
@@ -229,9 +261,3 @@ def _adopt_waiting_tracers(module: Any) -> None:
         return Tracer(self._instrumenting_module_name)
 
     module.ProxyTracer._tracer = property(answer)  # noqa: SLF001
-
-
-def activate(module: ModuleType) -> None:
-    """``opentelemetry.trace`` has been imported."""
-    if not isinstance(getattr(module, "_PROXY_TRACER_PROVIDER", None), TracerProvider):
-        TracerProvider()

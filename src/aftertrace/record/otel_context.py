@@ -130,13 +130,18 @@ def _follow(context: Mapping[str, object]) -> tuple[Any, Any] | None:
             None if span is here and not outside else (attach(span), propagation.remote.set(None) if outside else None)
         )
     ids = ids_of(seen)
-    if api.foreign and (ids is None or (here is not None and here.trace_id == ids[0])):
+    if api.foreign and (ids is None or (here is not None and _within(here, seen, ids))):
         # Contexts of the program's own provider do not show our spans: that ours is missing there says nothing.
-        # A span that its sampler dropped has no twin; its flags are what goes out.
-        return None if ids is None else (None, propagation.remote.set(ids))
+        # A span that its sampler dropped has no twin; its flags are what goes out below ours.
+        return None if ids is None or here is None else (None, propagation.remote.set((here.trace_id, *ids[1:])))
     if here is None and ids == propagation.remote.get():
         return None
     return attach(None) if here is not None else None, propagation.remote.set(ids)
+
+
+def _within(here: Span, seen: Any, ids: propagation.Remote) -> bool:
+    """Not where another process's trace begins. A dropped span may have a trace id that its provider made up."""
+    return here.trace_id == ids[0] or not seen.get_span_context().is_remote
 
 
 def _return(followed: tuple[Any, Any]) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import weakref
+from collections.abc import Callable
 from contextvars import ContextVar
 from typing import Any
 
@@ -17,6 +18,7 @@ from aftertrace.record.boundaries.state import ledger
 from aftertrace.record.otel_context import MIRROR, Mirrored, api, native
 
 NAME = "opentelemetry.trace"
+_SAMPLER = "OTEL_TRACES_SAMPLER"
 _RANDOM = ("opentelemetry.sdk.trace.id_generator", "RandomIdGenerator")
 
 # The last trace here that has spans of the SDK.
@@ -93,7 +95,7 @@ def _finish(twin: Span, span: Any) -> None:
 # -- the program's provider
 
 
-def watch(module: Any, ours: type) -> None:
+def watch(module: Any, ours: tuple[type, ...]) -> None:
     """Follows the global provider, the one that is set already or the first that will be."""
     original = module._set_tracer_provider  # noqa: SLF001  # both ways of setting one go through it
 
@@ -106,18 +108,27 @@ def watch(module: Any, ours: type) -> None:
     _noticed(module, ours)
 
 
-def _noticed(module: Any, ours: type) -> None:
+def _noticed(module: Any, ours: tuple[type, ...]) -> None:
     try:
         provider = module._TRACER_PROVIDER  # noqa: SLF001
-        if provider is None or isinstance(provider, ours) or api.foreign:
-            return
-        api.foreign = True
-        _follow(provider)
+        if provider is not None and not isinstance(provider, ours) and provider is not _followed():
+            follow(provider)
     except Exception as error:
         ledger.failed(NAME, error)
 
 
-def _follow(provider: Any) -> None:
+def _nothing() -> None:
+    return None
+
+
+_followed: Callable[[], Any] = _nothing  # a weak reference to the last provider
+
+
+def follow(provider: Any) -> None:
+    """Its spans have twins from now on."""
+    global _followed  # noqa: PLW0603  # there is one global provider
+    api.foreign = True
+    _followed = weakref.ref(provider)
     kind = type(provider)
     add = getattr(provider, "add_span_processor", None)
     if add is None:
@@ -127,6 +138,7 @@ def _follow(provider: Any) -> None:
         return
     add(Mirror())
     _share_trace_ids(provider)
+    _share_sampling(provider)
     ledger.set(NAME, "installed", f"beside {kind.__module__}.{kind.__qualname__}")
 
 
@@ -152,3 +164,24 @@ def _shared_trace_id(kind: Any) -> Any:
         return drawn
 
     return generate_trace_id
+
+
+def _share_sampling(provider: Any) -> None:
+    """What goes out of a request outside of the SDK's spans follows its sampler too, where we know it."""
+    wanted = _sampling(getattr(provider, "sampler", None))
+    if wanted is not None:
+        propagation.sampler.configure(wanted)
+
+
+def _sampling(sampler: Any) -> dict[str, str] | None:
+    """The environment's words for one of the SDK's own samplers; None for any other."""
+    if type(sampler).__module__ != "opentelemetry.sdk.trace.sampling":
+        return None
+    root = vars(sampler).get("_root")
+    if root is not None:
+        below = _sampling(root)
+        return below and below | {_SAMPLER: f"parentbased_{below[_SAMPLER]}"}
+    rate, decision = vars(sampler).get("_rate"), vars(sampler).get("_decision")
+    if rate is not None:
+        return {_SAMPLER: "traceidratio", f"{_SAMPLER}_ARG": str(rate)}
+    return None if decision is None else {_SAMPLER: "always_on" if decision.is_sampled() else "always_off"}

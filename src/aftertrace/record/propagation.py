@@ -125,15 +125,25 @@ def write(span: Span, carrier: MutableMapping[str, str]) -> list[tuple[str, str]
     Gives what it added."""
     added = []
     if accepts.tracecontext and TRACEPARENT not in carrier:
-        added.append((TRACEPARENT, span.traceparent()))
-        if span.trace_state and TRACESTATE not in carrier:
-            added.append((TRACESTATE, span.trace_state))
+        parent, state = _outgoing(span)
+        added.append((TRACEPARENT, parent))
+        if state and TRACESTATE not in carrier:
+            added.append((TRACESTATE, state))
     bags = current_baggage() if accepts.baggage else ""
     if bags and BAGGAGE not in carrier:
         added.append((BAGGAGE, bags))
     for name, value in added:
         carrier[name] = value
     return added
+
+
+def _outgoing(span: Span) -> tuple[str, str]:
+    """traceparent and tracestate. Below a span that the sampler of a program's own SDK has dropped (it stands in
+    ``remote`` while it is current, as there is no native span of it), what that sampler said goes out."""
+    dropped = remote.get()
+    if dropped is None or dropped[0] != span.trace_id:
+        return span.traceparent(), span.trace_state
+    return f"{span.traceparent()[:-2]}{dropped[2]:02x}", dropped[3]
 
 
 def current_baggage() -> str:
