@@ -159,22 +159,114 @@ def test_spans_that_its_sampler_dropped(run: Runner) -> None:
         SDK
         + """
         from aftertrace.record import propagation
+        def out():
+            carrier = {}
+            with _native.Span("call", 3) as call:
+                propagation.write(call, carrier)
+            return carrier["traceparent"][-2:]
         begin(sampler=sampling.ALWAYS_OFF)
         boundary = _native.Span("boundary", 2, None)
         token = _native.attach(boundary)
         with trace.get_tracer("t").start_as_current_span("dropped") as span:
             answers["dropped"] = [span.is_recording(), span.get_span_context().trace_id == boundary.trace_id]
             answers["here"] = _native.current() is boundary
-            answers["flags"] = propagation.remote.get()[2]
-        answers["left"] = propagation.remote.get()
+            answers["out"] = out()
+            with trace.get_tracer("t").start_as_current_span("below"):
+                answers["below"] = out()
+        answers["left"], answers["after"] = propagation.remote.get(), out()
         _native.detach(token)
         told()
         """
     )
     assert seen.answers["dropped"] == [False, True]
     assert seen.answers["here"]
-    assert seen.answers["flags"] & 1 == 0
+    assert (seen.answers["out"], seen.answers["below"], seen.answers["after"]) == ("00", "00", "01")
     assert (seen.answers["left"], seen.answers["exported"]) == (None, [])
+
+
+def test_a_dropped_span_with_an_id_of_its_provider_s_own_stays_in_the_request(run: Runner) -> None:
+    """Ids that mean something (AWS X-Ray's begin with the time), and a sampler that drops most requests."""
+    seen = run(
+        SDK
+        + """
+        from opentelemetry.sdk.trace.id_generator import RandomIdGenerator
+        from aftertrace.record import propagation
+        class Mine(RandomIdGenerator):
+            def generate_trace_id(self): return 4711
+        begin(id_generator=Mine(), sampler=sampling.ALWAYS_OFF)
+        boundary = _native.Span("boundary", 2, (7, 9, 1, "a=1"))
+        token = _native.attach(boundary)
+        with trace.get_tracer("t").start_as_current_span("dropped"):
+            answers["here"] = _native.current() is boundary
+            carrier = {}
+            propagation.write(boundary, carrier)
+            answers["out"] = carrier["traceparent"]
+            incoming = context.attach(propagate.extract({"traceparent": f"00-{5:032x}-{6:016x}-01"}))
+            answers["another"] = _native.current() is None
+            context.detach(incoming)
+        answers["back"] = _native.current() is boundary
+        _native.detach(token)
+        """
+    )
+    assert seen.answers["here"]
+    assert seen.answers["out"] == f"00-{7:032x}-{seen['boundary'].span_id}-00"
+    assert seen.answers["another"]
+    assert seen.answers["back"]
+
+
+@pytest.mark.parametrize(
+    ("sampler", "roots", "follows"),
+    [
+        ("sampling.ALWAYS_OFF", 0.0, False),
+        ("sampling.ParentBased(sampling.ALWAYS_OFF)", 0.0, True),
+        ("sampling.ParentBased(sampling.TraceIdRatioBased(0.25))", 0.25, True),
+        ("sampling.TraceIdRatioBased(0.5)", 0.5, False),
+        ("sampling.ALWAYS_ON", 1.0, False),
+        ("Mine()", 0.125, True),
+        ("sampling.ParentBased(Mine())", 0.125, True),
+    ],
+)
+def test_what_goes_out_of_requests_that_the_sdk_does_not_see_follows_its_sampler(
+    run: Runner, sampler: str, roots: float, follows: bool
+) -> None:
+    """A sampler of the program's own is not asked: the environment says."""
+    seen = run(
+        SDK
+        + f"""
+        from aftertrace.record import propagation
+        class Mine(sampling.Sampler):
+            def should_sample(self, *a, **k): raise AssertionError
+            def get_description(self): raise AssertionError
+        begin(sampler={sampler})
+        answers["sampler"] = [propagation.sampler.share, propagation.sampler.follows_parent]
+        """,
+        env={"OTEL_TRACES_SAMPLER": "parentbased_traceidratio", "OTEL_TRACES_SAMPLER_ARG": "0.125"},
+    )
+    assert seen.answers["sampler"] == [roots, follows]
+
+
+def test_a_provider_taken_away_and_another_as_test_suites_do(run: Runner) -> None:
+    seen = run(
+        SDK
+        + """
+        from opentelemetry.util._once import Once
+        early = trace.get_tracer("early")
+        first = begin()
+        early.start_span("first").end()
+        trace._TRACER_PROVIDER, trace._TRACER_PROVIDER_SET_ONCE = None, Once()
+        early.start_span("between").end()
+        trace.get_tracer("late").start_span("between too").end()
+        exporter = InMemorySpanExporter()
+        second = begin()
+        early.start_span("second").end()
+        told()
+        answers["second"] = trace.get_tracer_provider() is second
+        """
+    )
+    assert [line[0] for line in seen.answers["exported"]] == ["second"]
+    assert seen.answers["second"]
+    assert [span.name for span in seen.spans] == ["first", "between", "between too", "second"]
+    assert all(span.ended for span in seen.spans)
 
 
 def test_spans_that_never_end_are_not_held(run: Runner) -> None:

@@ -143,7 +143,8 @@ def _outgoing(span: Span) -> tuple[str, str]:
     dropped = remote.get()
     if dropped is None or dropped[0] != span.trace_id:
         return span.traceparent(), span.trace_state
-    return f"{span.traceparent()[:-2]}{dropped[2]:02x}", dropped[3]
+    flags = span.trace_flags & ~SAMPLED | dropped[2] & SAMPLED
+    return f"{span.traceparent()[:-2]}{flags:02x}", dropped[3] or span.trace_state
 
 
 def current_baggage() -> str:
