@@ -341,19 +341,19 @@ def test_cancellation_background_and_streams(runner: Runner):
     assert found["late"].parent == found["GET /outliving"].id
 
 
-def test_nothing_of_a_request_is_held_by_a_task_that_outlives_it(runner: Runner):
+def test_nothing_of_a_request_is_held_by_what_outlives_it(runner: Runner):
     asgi(
         runner,
         """
         import gc, weakref
         from starlette.applications import Starlette
         class Thing(dict): pass
-        tasks, things = [], []
+        kept, things = [], []
         class App(Starlette):
             def build_middleware_stack(self): return handle
         async def handle(scope, receive, send):
             thing = Thing(); scope["state"] = thing; things.append(weakref.ref(thing))
-            tasks.append(asyncio.create_task(asyncio.sleep(60)))
+            kept.append((asyncio.create_task(asyncio.sleep(60)), send))
             await send({"type": "http.response.start", "status": 200, "headers": []})
         async def main():
             app = App()

@@ -74,7 +74,7 @@ def parse_traceparent(header: str) -> tuple[int, int, int] | None:
 
 def parse_tracestate(headers: Sequence[str]) -> str:
     """The state to pass on, unchanged; "" when there is none or it breaks a rule."""
-    text = headers[0].strip(" \t") if len(headers) == 1 else ",".join(headers)
+    text = ",".join(headers).strip(" \t")
     if not text or len(text) > _TRACESTATE_BYTES:
         return ""
     keys: set[str] = set()
@@ -91,12 +91,12 @@ def parse_tracestate(headers: Sequence[str]) -> str:
 
 def parse_baggage(headers: Sequence[str]) -> str:
     """The baggage to pass on: unchanged when every member is well formed, else those that are; "" over the limits."""
-    text = headers[0].strip(" \t") if len(headers) == 1 else ",".join(headers)
+    text = ",".join(headers).strip(" \t")
     if not text or len(text) > _BAGGAGE_BYTES:
         return ""
     members = [member for part in text.split(",") if (member := part.strip(" \t"))]
     good = [member for member in members if _BAGGAGE_MEMBER.fullmatch(member)]
-    if len(members) > _BAGGAGE_MEMBERS:
+    if not good or len(members) > _BAGGAGE_MEMBERS:
         return ""
     return text if len(good) == len(members) else ",".join(good)
 
