@@ -190,7 +190,7 @@ def handle(path, body):
     "the same function twice": one(
         """
 def half(number):
-    result = number // 2
+    result = number // 2  # cause
     return result
 def handle(path, body):
     one = half(body["first"])
@@ -380,6 +380,38 @@ def handle(path, body):
     basket.take(1)
     basket.take(body["number"])
     return 12 / basket.total
+""",
+        body={"number": 3},
+        value=0,
+    ),
+    "set twice before the method ends": one(
+        """
+class Basket:
+    def __init__(self):
+        self.total = 4
+    def empty(self, number):
+        self.total = number * 0  # cause
+        return 12 / self.total
+def handle(path, body):
+    basket = Basket()
+    return basket.empty(body["number"])
+""",
+        body={"number": 3},
+        value=0,
+    ),
+    "set and set back": one(
+        """
+class Basket:
+    def __init__(self):
+        self.total = 0
+    def fill(self, number):
+        self.total = number
+        self.total = number - 3  # cause
+        return 12 / self.total
+def handle(path, body):
+    basket = Basket()
+    basket.total = 5
+    return basket.fill(body["number"])
 """,
         body={"number": 3},
         value=0,
@@ -597,8 +629,8 @@ def handle(path, body):
         """
 def handle(path, body):
     rows = [[1, 2], [3, 4]]
-    across = body["across"] * 2
-    down = body["down"] * 2
+    across = body["across"] * 2  # cause
+    down = body["down"] * 2  # cause
     if across > 1 and down > 1:
         raise ValueError("outside")
     return rows[down][across]
@@ -638,7 +670,7 @@ def handle(path, body):  # cause
         """
 import random
 def handle(path, body):
-    numbers = [4, 0]
+    numbers = [4, 0]  # cause
     random.Random(body["seed"]).shuffle(numbers)
     return 10 / numbers[0] + 10 / numbers[1]
 """,
@@ -651,7 +683,7 @@ import json
 def decoy():
     wrong = 0 * 7
     return wrong
-def handle(path, body):
+def handle(path, body):  # cause
     decoy()
     ways = json.loads(body["text"])  # cause
     return 10 / ways
@@ -694,7 +726,7 @@ def handle(path, body):
         box = Box(0)
         del box
     box = Box.__new__(Box)
-    box.__dict__["size"] = body["size"] * 0 + 0
+    box.__dict__["size"] = body["size"] * 0  # cause
     return 10 / box.size
 """,
         body={"size": 5},
@@ -737,7 +769,7 @@ def handle(path, body):
     "endless recursion": one(
         """
 def down(depth):
-    return down(depth + 1)
+    return down(depth + 1)  # cause
 def handle(path, body):
     return down(0)
 """,
@@ -773,7 +805,7 @@ def handle(path, body):
         """
 class Liar:
     def __init__(self):
-        self.size = 0
+        self.size = 0  # cause
     def __eq__(self, other):
         raise RuntimeError("no")
     def __hash__(self):
@@ -794,8 +826,8 @@ def handle(path, body):
         """
 def handle(path, body):
     größe = body["größe"] - 1  # cause
-    𝐰𝐚𝐲𝐬 = größe
-    return "ä" * 3 and (10 / 𝐰𝐚𝐲𝐬)
+    ﬁnal = größe
+    return "ä" * 3 and (10 / ﬁnal)
 """,
         body={"größe": 1},
         value=0,
