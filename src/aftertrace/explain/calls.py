@@ -13,6 +13,7 @@ from aftertrace.explain.scene import COROUTINE, GENERATOR, Point, Scene
 from aftertrace.explain.stores import fields
 from aftertrace.model import Span, Value, ValueKind
 from aftertrace.reconstruct.execution import Frame, Step, StepKind
+from aftertrace.wire.equality import content
 
 _MOST_FRAMES = 2000  # looked at for one that returned an equal value
 _DEPTH = 5
@@ -196,7 +197,10 @@ def _through(scene: Scene, point: Point, call: ast.Call, value: Value | None) ->
 
 
 def _holds(found: Value | None, value: Value) -> bool:
-    return found is not None and found is not ABSENT and same(found, value) is True
+    if found is None or found is ABSENT or not same(found, value):
+        return False
+    one, other = content(found), content(value)
+    return one.kind is not other.kind or one.kind is not ValueKind.SCALAR or one.type == other.type
 
 
 _PURE = {

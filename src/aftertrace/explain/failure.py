@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from aftertrace.explain.scene import Scene
-from aftertrace.model import Span, StatusCode, Value
+from aftertrace.model import Span, StatusCode, Value, ValueKind
 from aftertrace.reconstruct.execution import Frame, Step, StepKind
 from aftertrace.reconstruct.raises import first_raises
 
@@ -162,7 +162,11 @@ class Failures:
 
 
 def _reason(exception: Value) -> int:
-    """Identity of its cause, else its context."""
+    """Identity of its cause, else its context; of a group the first exception in it."""
+    if exception.type.rpartition(".")[2] in {"ExceptionGroup", "BaseExceptionGroup"} and len(exception.items) > 1:
+        inside = [one for one in exception.items[1].items if one.kind is ValueKind.EXCEPTION and one.identity]
+        if inside:
+            return inside[0].identity
     for name in ("__cause__", "__context__"):
         found = next((value for key, value in exception.attributes if key == name), None)
         if found is not None and found.identity:

@@ -63,6 +63,7 @@ class End:
     span: Span | None = None  # OPAQUE: the call to another service that gave it
     unknown: str = ""  # what remains unknown
     link: Link | None = None  # a line further back than the one already told
+    doubt: str = ""  # why this may not be where it was made
 
 
 type Hop = Move | End

@@ -20,16 +20,19 @@ from aftertrace.explain.texts import Given
 from aftertrace.model import Value, ValueKind
 from aftertrace.reconstruct.execution import Binding, Frame, StepKind
 
-MOST_HOPS = 400
+MOST_HOPS = 5000
 
 
 class Tracer:
     """Follows values through one execution. ``rules`` for calls and parameters are in files of their own."""
 
-    def __init__(self, scene: Scene, calls: Callable[..., Hop], parameters: Callable[..., Hop]) -> None:
+    def __init__(
+        self, scene: Scene, calls: Callable[..., Hop], parameters: Callable[..., Hop], returned: Callable[..., Hop]
+    ) -> None:
         self.scene = scene
         self.stores = Stores(scene)
         self._calls = calls
+        self._returned = returned
         self._parameters = parameters
         self.hops = 0  # over everything that was followed
 
@@ -48,6 +51,7 @@ class Tracer:
             hop = self.hop(point, origin.value)
             if isinstance(hop, End):
                 origin.end = hop
+                origin.doubts += [hop.doubt] if hop.doubt else []
                 if hop.link is not None:
                     origin.links.append(hop.link if hop.link.value else replace(hop.link, value=origin.value))
                 break
@@ -56,6 +60,10 @@ class Tracer:
                 break
             point = hop.point
         origin.point = point
+        if origin.value is None and origin.end.kind in {Kind.COMPUTED, Kind.LITERAL}:
+            found = self.scene.value(point)
+            origin.value = None if found is ABSENT else found
+            origin.links[-1] = replace(origin.made, value=origin.made.value or origin.value)
         if origin.end.line and origin.end.line != origin.made.line:
             origin.links[-1] = replace(origin.made, line=origin.end.line)
         return origin
@@ -92,8 +100,40 @@ class Tracer:
                 return self._branch(point, [body, other], "if ... else", value)
             case ast.Dict() | ast.List() | ast.Tuple():
                 return self._element(point)
+            case ast.ListComp(elt=element, generators=rounds):
+                return self._comprehended(point, value, element, rounds)
             case _:
-                return End(Kind.COMPUTED, line=point.node.lineno)
+                return self._computed(point, value)
+
+    def _computed(self, point: Point, value: Value | None) -> Hop:
+        """By an operator. A part of the result came from one of its inputs: of joined dicts the last that has it."""
+        if not point.keys:
+            return End(Kind.COMPUTED, line=point.node.lineno)
+        holds: list[ast.expr] = []
+        for one in texts.inputs(point.node):
+            inner = self.scene.value(point.to(one))
+            if inner is not None and inner is not ABSENT and (value is None or same(inner, value)):
+                holds.append(one)
+        joined = isinstance(point.node, ast.BinOp) and isinstance(point.node.op, ast.BitOr)
+        if len(holds) == 1 or (holds and joined):
+            return Move(point.to(holds[-1]))
+        return End(Kind.COMPUTED, line=point.node.lineno, doubt="from which of its inputs it came is not recorded")
+
+    def _comprehended(
+        self, point: Point, value: Value | None, element: ast.expr, rounds: list[ast.comprehension]
+    ) -> Hop:
+        """An item of a list: what the call of its round gave, where each round made a recorded one."""
+        if not point.keys:
+            return End(Kind.COMPUTED, line=point.node.lineno)
+        key, rest = point.keys[0], point.keys[1:]
+        frames = self.scene.callees(point, element) if isinstance(element, ast.Call | ast.Await) else []
+        every = len(rounds) == 1 and not rounds[0].ifs
+        if every and isinstance(key.name, int) and 0 <= key.name < len(frames):
+            done = self.scene.returned(frames[key.name], point.until)
+            given = part(done.value, rest) if done is not None and done.value is not None else None
+            if done is not None and given is not ABSENT and _could(given, value):
+                return self._returned(self.scene, frames[key.name], done, rest)
+        return End(Kind.COMPUTED, line=point.node.lineno, doubt="what its round worked with is not recorded")
 
     # -- names
 
@@ -135,7 +175,7 @@ class Tracer:
                 held = self.scene.evaluate(point, point.node) or (None if point.keys else value)
                 return self.item(point.to(given.source), given, held, None)
         node = self.scene.constant(point.frame, name)
-        if node is None:
+        if node is None or value is None:
             return End(Kind.LOST, f"{name} is not a recorded name", unknown=f"what {name} held")
         link = Link(point.frame, node.lineno, point.step, name, None, "set when the module was imported")
         doubt = f"{name} was set before the recording; its source says so once"
@@ -232,11 +272,24 @@ class Tracer:
         for index in reversed(self.scene.steps_between(frame, at.step, at.until)):
             step = self.scene.step(index)
             node = self.scene.node_at(frame, step.lasti) if step.kind is StepKind.YIELD else None
+            if isinstance(node, ast.YieldFrom):
+                inner = self._delegate(frame, index)
+                return self._yielded(inner, at, held) if inner is not None else None
             if not isinstance(node, ast.Yield) or node.value is None:
                 continue
             if held is None or step.value is None or same(step.value, held) is not False:
                 ran = self.scene.line_before(frame, index)
                 return Point(frame, node.value, index if ran is None else ran, index)
+        return None
+
+    def _delegate(self, frame: Frame, before: int) -> Frame | None:
+        """The generator whose value a `yield from` passed on."""
+        for index in range(before - 1, frame.first_step, -1):
+            step = self.scene.step(index)
+            if step.process == frame.process and step.kind is StepKind.YIELD:
+                inner = self.scene.execution.frame(step)
+                if inner is not None and self.scene.execution.caller_at(inner, index) is frame:
+                    return inner
         return None
 
     def _yield_link(self, yielded: Point) -> Link:

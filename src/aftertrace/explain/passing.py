@@ -135,7 +135,21 @@ def _arguments(scene: Scene, point: Point, name: str, at: Point, call: ast.Call)
 def _direct(scene: Scene, point: Point, at: Point, call: ast.Call) -> bool:
     """Whether the call names the very function, so that nothing stands between them."""
     named = texts.called(call) == point.frame.code.name or point.frame.code.name in {"__init__", "__call__", "__new__"}
-    return named or (isinstance(call.func, ast.Name) and _is_this(scene, at, call.func, point.frame))
+    if named or (isinstance(call.func, ast.Name) and _is_this(scene, at, call.func, point.frame)):
+        return True
+    return _decorates(scene, point.frame, texts.called(call))
+
+
+def _decorates(scene: Scene, frame: Frame, name: str) -> bool:
+    """Whether the frame is the inner function of a decorator that was put on a function of this name."""
+    source = scene.text_of(frame)
+    outer, inner, _ = frame.code.qualname.partition(".<locals>.")
+    if source is None or not inner or not name:
+        return False
+    found = [one for one in ast.walk(source.tree) if isinstance(one, ast.FunctionDef | ast.AsyncFunctionDef)]
+    decorators = [decorator for one in found if one.name == name for decorator in one.decorator_list]
+    roots = [one.func if isinstance(one, ast.Call) else one for one in decorators]
+    return any(isinstance(one, ast.Name) and one.id == outer for one in roots)
 
 
 def _bound(scene: Scene, frame: Frame, scope: ast.AST, call: ast.Call) -> bool:

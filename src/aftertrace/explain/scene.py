@@ -319,12 +319,13 @@ class Scene:
         return found[0] if len(found) == 1 else None
 
     def literal(self, frame: Frame, name: str) -> Value | None:
-        """The value of such a name where the source says it."""
+        """The value of such a name where the source says it, and nothing can have changed it in place."""
         node = self.constant(frame, name)
         if node is None:
             return None
         try:
-            return Expression(ast.unparse(node)).evaluate(lambda _: None).value
+            found = Expression(ast.unparse(node)).evaluate(lambda _: None).value
+            return found if found is not None and found.kind is ValueKind.SCALAR else None
         except (AftertraceError, ValueError, RecursionError):
             return None
 

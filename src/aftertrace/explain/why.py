@@ -55,7 +55,7 @@ def ask(sources: Sources, *, reference: str) -> Why:
 def why(execution: Execution) -> Why:
     """The answer for one execution."""
     scene = Scene(execution)
-    tracer = Tracer(scene, calls.hop, passing.hop)
+    tracer = Tracer(scene, calls.hop, passing.hop, calls.returned)
     failures = Failures(scene)
     return Why(_Telling(scene, failures, _inquire(scene, tracer, failures)).data())
 
