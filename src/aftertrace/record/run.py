@@ -91,7 +91,7 @@ def warnings(found: Command, settings: Settings) -> list[str]:
 def environment(env: Mapping[str, str], settings: Settings, found: Command) -> dict[str, str]:
     """The variables that make the program, and what it starts, record itself."""
     added = {
-        "PYTHONPATH": os.pathsep.join([SITE, *_others(env.get("PYTHONPATH", ""))]),
+        "PYTHONPATH": first_on(env.get("PYTHONPATH", "")),
         "AFTERTRACE_LEVEL": settings.level,
         "AFTERTRACE_BUDGET": f"{settings.budget:g}",
         "AFTERTRACE_ROOT": str(Path(settings.root).absolute()),
@@ -112,6 +112,7 @@ def service_of(found: Command) -> str:
     return Program(found.python).service() if found.python else Path(found.executable).stem
 
 
-def _others(pythonpath: str) -> list[str]:
-    """What stood in PYTHONPATH before; an unset one must not become the working directory."""
-    return [part for part in pythonpath.split(os.pathsep) if part != SITE] if pythonpath else []
+def first_on(pythonpath: str) -> str:
+    """PYTHONPATH with our sitecustomize found first; an unset one must not become the working directory."""
+    others = [part for part in pythonpath.split(os.pathsep) if part != SITE] if pythonpath else []
+    return os.pathsep.join([SITE, *others])

@@ -61,7 +61,7 @@ def probe() -> list[tuple[str, str, str]]:
     """The report of a program that uses every library that there is ("absent": it is not installed); for a process of
     its own."""
     install()
-    for target, _, _ in _BOUNDARIES:
+    for target in (*(target for target, _, _ in _BOUNDARIES), *otel.TARGETS):
         try:
             import_module(target)
         except ImportError:

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import os
 from types import ModuleType
 
 from aftertrace.record.boundaries.imports import when_imported
 from aftertrace.record.boundaries.state import ledger
 
+TARGETS = ("opentelemetry.context", "opentelemetry.trace")
+_LAUNCHER = "opentelemetry.instrumentation.auto_instrumentation"
+
 
 def install() -> None:
     """Waits for the API; imports nothing of it. Called by boundaries.install()."""
-    for target, hook in (("opentelemetry.context", _context), ("opentelemetry.trace", _trace)):
+    for target, hook in zip(TARGETS, (_context, _trace), strict=True):
         ledger.set(target, "waiting")
         when_imported(target, hook)
+    when_imported(_LAUNCHER, _launcher)
 
 
 def _context(module: ModuleType) -> None:
@@ -34,3 +39,20 @@ def _trace(module: ModuleType) -> None:
         return
     ledger.set(module.__name__, "installed")
     otel.activate(module)
+
+
+def _launcher(module: ModuleType) -> None:
+    """``opentelemetry-instrument`` puts a sitecustomize of its own first on PYTHONPATH, which runs no other, and
+    becomes the program. Ours has to stand before it, and runs it."""
+    from aftertrace.record.run import first_on  # noqa: PLC0415  # in this one program
+
+    become = getattr(module, "execl", None)
+    if become is None:
+        ledger.set(module.__name__, "skipped", "execl is not there: what it starts is not recorded")
+        return
+
+    def execl(*args: str) -> None:
+        os.environ["PYTHONPATH"] = first_on(os.environ.get("PYTHONPATH", ""))
+        become(*args)
+
+    module.execl = execl  # type: ignore[attr-defined]

@@ -12,6 +12,14 @@ def _leave_path() -> None:
     sys.path_importer_cache.pop(here, None)
 
 
+def _stay_first() -> None:
+    """One that puts itself before us in what children get (opentelemetry-instrument's) would not run us there."""
+    here = os.path.dirname(os.path.abspath(__file__))  # noqa: PTH100, PTH120
+    entries = os.environ.get("PYTHONPATH", "").split(os.pathsep)
+    if here in entries[1:]:
+        os.environ["PYTHONPATH"] = os.pathsep.join([here] + [entry for entry in entries if entry != here])
+
+
 def _say(sentence: str) -> None:
     """Once for a program and its children, on stderr."""
     slug = sentence.partition(":")[0]
@@ -52,6 +60,7 @@ try:
     _sitecustomize()
 finally:
     try:
+        _stay_first()
         _record()
     except Exception as error:  # never the program's problem
         _say(f"not-recording: {type(error).__name__}: {error}.")
