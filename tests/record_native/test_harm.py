@@ -306,7 +306,6 @@ RAISING = {
 
 
 @LEVELS
-@own_memory
 @pytest.mark.parametrize("raising", RAISING)
 def test_exceptions_and_tracebacks_are_the_same(tmp_path: Path, raising: str, level: int) -> None:
     if raising == "memory" and own_memory.args[0]:
@@ -445,6 +444,7 @@ print(size() - first)
 
 
 @LEVELS
+@own_memory
 def test_memory_beside_the_ring_stays_flat(tmp_path: Path, level: int) -> None:
     count = int(os.environ.get("AFTERTRACE_TEST_REQUESTS", "12000"))
     text = GROWTH.format(warm=3000, count=count)
