@@ -283,6 +283,36 @@ def handle(path, body):
         body={"ways": 3},
         value=0,
     ),
+    "a miss, then a failure of its own": one(
+        """
+CACHE = {}
+def load(name):
+    ways = len(name) - 3  # cause
+    return 12 / ways
+def handle(path, body):
+    try:
+        return CACHE[body["name"]]
+    except KeyError:
+        return load(body["name"])
+""",
+        body={"name": "abc"},
+        name="ways",
+        value=0,
+    ),
+    "a failure while another is handled": one(
+        """
+def handle(path, body):
+    rest = body["rest"] - 2  # cause
+    try:
+        first = body["first"]
+    except KeyError:
+        first = 10 / rest
+    return first
+""",
+        body={"rest": 2},
+        name="rest",
+        value=0,
+    ),
     "a context manager": one(
         """
 import contextlib

@@ -23,6 +23,15 @@ REFUSING = services.BUS.replace(
 )
 
 
+HANDLED = """
+def handle(path, body):
+    try:
+        return 1 / body[0]
+    except ArithmeticError:
+        return 0
+"""
+
+
 def refusing(status: int) -> str:
     return f"""
 class HTTPException(Exception):
@@ -60,7 +69,6 @@ def test_no_failure(tmp_path: Path) -> None:
 
 
 def test_an_exception_that_was_handled_is_no_failure(tmp_path: Path) -> None:
-    text = "def handle(path, body):\n    try:\n        return 1 / body[0]\n    except ArithmeticError:\n        return 0\n"
-    said = answer(record(tmp_path, one(text, body=[0])))
+    said = answer(record(tmp_path, one(HANDLED, body=[0])))
     assert said["failure"]["kind"] == "none"
     assert any("ZeroDivisionError" in text and "handled" in text for text in said["ruled_out"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -10,6 +11,7 @@ from aftertrace.model import Span, StatusCode, Value, ValueKind
 from aftertrace.reconstruct.execution import Frame, Step, StepKind
 from aftertrace.reconstruct.raises import first_raises
 
+_GROUPS = {"ExceptionGroup", "BaseExceptionGroup"}
 _CHAIN = 20  # exceptions that were raised because of one another
 DEATH = "process-death"  # trigger of a Keep
 
@@ -144,14 +146,41 @@ class Failures:
         return False
 
     def root(self, raised: Step) -> Step:
-        """The first raise of the exception because of which another was raised (``__cause__``, ``__context__``)."""
+        """The first raise of the exception because of which another was raised."""
         for _ in range(_CHAIN):
-            reason = _reason(raised.value) if raised.value is not None else 0
+            reason = self._reason(raised)
             before = self._latest(raised.process, reason, raised.index - 1) if reason else None
             if before is None:
                 break
             raised = before
         return raised
+
+    def _reason(self, raised: Step) -> int:
+        """Identity of what is in its group, of its cause, or of what was handled where another was raised for it."""
+        if raised.value is None:
+            return 0
+        inside = _inside(self._fullest(raised, raised.value))
+        return inside or _linked(raised.value, "__cause__") or self._translated(raised, raised.value)
+
+    def _fullest(self, raised: Step, value: Value) -> Value:
+        """A group as one of its steps captured it whole."""
+        if value.type.rpartition(".")[2] not in _GROUPS:
+            return value
+        for step in self.scene.execution.steps:
+            alike = step.process == raised.process and step.exception == raised.exception and step.value is not None
+            if alike and step.value is not None and step.value.type == value.type and _inside(step.value):
+                return step.value
+        return value
+
+    def _translated(self, raised: Step, value: Value) -> int:
+        """Its context, where the handler itself raised; what fails in a handler fails for a reason of its own."""
+        frame = self.scene.execution.frame(raised)
+        text = self.scene.text_of(frame) if frame is not None else None
+        statement = self.scene.statement(frame, raised.line) if frame is not None else None
+        if text is None or not isinstance(statement, ast.Raise):
+            return 0
+        handled = any(isinstance(one, ast.ExceptHandler) for one in text.above(statement))
+        return _linked(value, "__context__") if handled else 0
 
     def others(self, failures: Sequence[Failure]) -> list[Step]:
         """Exceptions of the request that had no part in these failures."""
@@ -161,17 +190,17 @@ class Failures:
         return [step for step in steps if (step.process, step.exception) not in known]
 
 
-def _reason(exception: Value) -> int:
-    """Identity of its cause, else its context; of a group the first exception in it."""
-    if exception.type.rpartition(".")[2] in {"ExceptionGroup", "BaseExceptionGroup"} and len(exception.items) > 1:
-        inside = [one for one in exception.items[1].items if one.kind is ValueKind.EXCEPTION and one.identity]
-        if inside:
-            return inside[0].identity
-    for name in ("__cause__", "__context__"):
-        found = next((value for key, value in exception.attributes if key == name), None)
-        if found is not None and found.identity:
-            return found.identity
-    return 0
+def _inside(exception: Value) -> int:
+    """Identity of the first exception in a group; 0: there is none, or it was not captured."""
+    if exception.type.rpartition(".")[2] not in _GROUPS or len(exception.items) < 2:
+        return 0
+    inside = [one for one in exception.items[1].items if one.kind is ValueKind.EXCEPTION and one.identity]
+    return inside[0].identity if inside else 0
+
+
+def _linked(exception: Value, name: str) -> int:
+    """Identity of ``__cause__`` or ``__context__``."""
+    return next((value.identity for key, value in exception.attributes if key == name), 0)
 
 
 def _is_error(span: Span) -> bool:
