@@ -63,7 +63,8 @@ class Tracer:
         if origin.value is None and origin.end.kind in {Kind.COMPUTED, Kind.LITERAL}:
             found = self.scene.value(point)
             origin.value = None if found is ABSENT else found
-            origin.links[-1] = replace(origin.made, value=origin.made.value or origin.value)
+        if origin.made.value is None:
+            origin.links[-1] = replace(origin.made, value=origin.value)
         if origin.end.line and origin.end.line != origin.made.line:
             origin.links[-1] = replace(origin.made, line=origin.end.line)
         return origin

@@ -31,7 +31,7 @@ def hop(tracer: Tracer, point: Point, name: str, value: Value | None) -> Hop:
         found = _from_caller(scene, point, name, value, caller)
         if found is not None:
             return found
-    task = scene.flow.caller(frame, frame.first_step) if caller is None else None
+    task = scene.flow.caller(frame, frame.first_step)
     if task is not None and task.border is not None and task.border.kind == "task":
         found = _from_task(scene, point, value, task.frame, task.step)
         if found is not None:

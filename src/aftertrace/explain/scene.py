@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from aftertrace.errors import AftertraceError, BadRecording
@@ -23,6 +23,9 @@ _DEPTH = 40  # of nested expressions
 _NOT_KNOWN = Value(ValueKind.MISSING, "")
 COROUTINE = 0x80 | 0x100  # co_flags: coroutine, generator used as one
 GENERATOR = 0x20 | 0x200  # co_flags: generator, asynchronous generator
+
+
+type SetBetween = Callable[[Value, Key, int, int], bool]  # (object, its part, after, before) -> was it set there?
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +53,8 @@ class Scene:
         self._by_hash: dict[str, Text] = {}
         self._scopes: dict[tuple[int, int], ast.AST | None] = {}
         self._places: dict[tuple[int, int], dict[int, Place]] = {}
+        self._captures: dict[tuple[int, int, str], list[tuple[int, Value]]] | None = None
+        self.set_between: SetBetween = lambda *_: False  # the Stores of this scene know
         self._children: dict[tuple[int, int], list[Frame]] = {}
         for frame in execution.frames.values():
             entered = execution.entered_at(frame, frame.first_step) if frame.first_step >= 0 else None
@@ -211,7 +216,7 @@ class Scene:
     def value(self, point: Point) -> Value | None:
         """What a point was worth; None when that is not known, ABSENT when there is no such part."""
         whole = self.evaluate(point, point.node)
-        return part(whole, point.keys) if whole is not None else None
+        return self.dig(point, whole, point.keys) if whole is not None else None
 
     def evaluate(self, point: Point, node: ast.expr, depth: int = 0) -> Value | None:
         """What an expression was worth at a point, if it follows from what was recorded."""
@@ -239,7 +244,7 @@ class Scene:
     def _held(self, point: Point, name: str) -> Value | None:
         binding = self.binding(point.frame, name, point.step)
         if binding is not None:
-            return self._fuller(point, binding)
+            return binding.value
         return self._late(point, name) or self.literal(point.frame, name)
 
     def _display(self, point: Point, node: ast.Dict | ast.List | ast.Tuple, depth: int) -> Value | None:
@@ -264,19 +269,60 @@ class Scene:
 
     def _part(self, point: Point, inner: ast.expr, key: Key, depth: int) -> Value | None:
         whole = self.evaluate(point, inner, depth + 1)
-        found = part(whole, (key,)) if whole is not None else None
+        found = self.dig(point, whole, (key,)) if whole is not None else None
         return None if found is ABSENT else found
 
-    def _fuller(self, point: Point, binding: Binding) -> Value:
-        """An object's attributes are captured when its frame ends or fails, not when it is passed."""
-        value = binding.value
-        if value.kind is not ValueKind.OBJECT or value.attributes:
-            return value
-        for later in self.execution.history(point.frame, binding.name):
-            alike = later.value.identity == value.identity and later.value.type == value.type
-            if point.step < later.written_at <= point.until and alike and later.value.attributes:
-                return later.value
-        return value
+    def dig(self, point: Point, value: Value, keys: Keys) -> Value | None:
+        """As `part`, with the attributes that an object had at a point: they are not captured with every step."""
+        found: Value | None = value
+        for key in keys:
+            if found is None or found is ABSENT:
+                break
+            if found.kind is ValueKind.OBJECT and found.identity:
+                found = self._attribute(point, found, key)
+            else:
+                found = part(found, (key,))
+        return found
+
+    def _attribute(self, point: Point, whole: Value, key: Key) -> Value | None:
+        """As captured last before the point (where its frame failed, just after), unless it was set since."""
+        ends = self.step(point.until) if point.until < len(self.execution.steps) else None
+        failed = ends is not None and ends.kind is StepKind.UNWIND and ends.activation == point.frame.activation
+        limit = point.until if failed else point.step
+        before: tuple[int, Value] | None = None
+        for step, value in self.captures(point.frame.process, whole):
+            inner = part(value, (key,))
+            if inner is None or (step > limit and before is not None) or step > point.until:
+                continue
+            before = (step, inner)
+            if step > limit:
+                break
+        if before is None:
+            return part(whole, (key,))
+        if before[0] < limit and self.set_between(whole, key, before[0], limit):
+            return None
+        return before[1]
+
+    def captures(self, process: int, whole: Value) -> list[tuple[int, Value]]:
+        """The steps at which an object was captured with its attributes, in order."""
+        if self._captures is None:
+            self._captures = {}
+            for frame in self.execution.frames.values():
+                for name in frame.code.names:
+                    for one in self.execution.history(frame, name):
+                        self._note(frame.process, one.written_at, one.value)
+            for step in self.execution.steps:
+                if step.value is not None:
+                    self._note(step.process, step.index, step.value)
+            for found in self._captures.values():
+                found.sort(key=lambda one: one[0])
+        return self._captures.get((process, whole.identity, whole.type), [])
+
+    def _note(self, process: int, step: int, value: Value) -> None:
+        if self._captures is None or value.kind is not ValueKind.OBJECT or not value.identity:
+            return
+        if value.attributes or value.missing is None:
+            self._captures.setdefault((process, value.identity, value.type), []).append((step, value))
 
     def _late(self, point: Point, name: str) -> Value | None:
         """A name that the statement itself binds, as the variable of a comprehension: known once it has ended."""

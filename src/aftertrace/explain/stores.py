@@ -35,6 +35,11 @@ class _Store:
     index: ast.expr | None = None
 
     @property
+    def changes(self) -> bool:
+        """``+=``: its source is worked out with the value before."""
+        return isinstance(self.statement, ast.AugAssign)
+
+    @property
     def adds(self) -> bool:
         """It appends, and sets no part by name."""
         return not self.attribute and self.index is None
@@ -73,6 +78,18 @@ class Stores:
                 self._read.add(path)
                 self._collect(path, text.tree)
         self._collect_steps()
+        scene.set_between = self.set_between
+
+    def set_between(self, whole: Value, key: Key, after: int, before: int) -> bool:
+        """Whether a statement that ran between two steps, the first included, may have set an object's attribute."""
+        for store in self._by_attribute.get(f"{key.name!s}", []):
+            ran = self._ran.get((store.path, store.statement.lineno), [])
+            for index in ran[bisect_left(ran, after) : bisect_left(ran, before)][-_MOST:]:
+                frame = self._scene.execution.frame(self._scene.step(index))
+                held = self._scene.evaluate(self._at(frame, index, store), store.base) if frame is not None else None
+                if held is None or not held.identity or held.identity == whole.identity:
+                    return True
+        return False
 
     def _collect(self, path: str, tree: ast.Module) -> None:
         for node in ast.walk(tree):
@@ -159,18 +176,32 @@ class Stores:
             known = self._scene.key(at, store.index)
             if known is None or known.name != key.name:
                 return None
-        inner = self._scene.value(at.to(store.source, wanted.rest))
+        if self._gone(wanted, key, at.until):
+            return None
+        inner = None if store.changes else self._scene.value(at.to(store.source, wanted.rest))
         alike = same(inner, wanted.value) if inner is not None and wanted.value is not None else None
         if alike is False or (store.adds and not alike):
             return None
         return self._move(wanted, index, store)
+
+    def _gone(self, wanted: _Wanted, key: Key, after: int) -> bool:
+        """Whether the object was seen without the part since: then it is another one, at the same address."""
+        if wanted.whole is None or not key.attribute:
+            return False
+        seen = self._scene.captures(wanted.point.frame.process, wanted.whole)
+        return any(
+            after <= step <= wanted.point.step and value.missing is None and key.name not in dict(value.attributes)
+            for step, value in seen
+        )
 
     def _move(self, wanted: _Wanted, index: int, store: _Store) -> Move | None:
         frame = self._scene.execution.frame(self._scene.step(index))
         if frame is None:
             return None
         at = self._at(frame, index, store)
-        inner = self._scene.value(at.to(store.source, wanted.rest))
+        inner = None if store.changes else self._scene.value(at.to(store.source, wanted.rest))
+        if inner is None and wanted.value is None:
+            inner = self._scene.value(Point(frame, store.base, at.until, at.until, wanted.point.keys[wanted.place :]))
         keys = wanted.point.keys[wanted.place :]
         name = ast.unparse(store.base) + ("[…]" + shown(keys[1:]) if store.adds else shown(keys))
         link = Link(
