@@ -143,6 +143,21 @@ class Failures:
             same = escaped.process == before.process and escaped.exception == before.exception
             if same and before.index < escaped.index < after.index:
                 return True
+        return self._went_up(before, after)
+
+    def _went_up(self, before: Step, after: Step) -> bool:
+        """Whether it ended the frame that raised it, and was raised again in one that had waited for that frame."""
+        frame, outer = self.scene.execution.frame(before), self.scene.execution.frame(after)
+        if frame is None or outer is None or not before.index < frame.last_step < after.index:
+            return False
+        ended = self.scene.step(frame.last_step)
+        if ended.kind is not StepKind.UNWIND or ended.exception != before.exception:
+            return False
+        for _ in range(_CHAIN):
+            caller = self.scene.flow.caller(frame, frame.last_step)
+            if caller is None or caller.frame is outer:
+                return caller is not None
+            frame = caller.frame
         return False
 
     def root(self, raised: Step) -> Step:
