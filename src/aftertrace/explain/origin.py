@@ -101,8 +101,6 @@ class Tracer:
                 return self._branch(point, [body, other], "if ... else", value)
             case ast.Dict() | ast.List() | ast.Tuple():
                 return self._element(point)
-            case ast.ListComp(elt=element, generators=rounds):
-                return self._comprehended(point, value, element, rounds)
             case _:
                 return self._computed(point, value)
 
@@ -110,6 +108,8 @@ class Tracer:
         """By an operator. A part of the result came from one of its inputs: of joined dicts the last that has it."""
         if not point.keys:
             return End(Kind.COMPUTED, line=point.node.lineno)
+        if isinstance(point.node, ast.ListComp):
+            return self._comprehended(point, value, point.node.elt, point.node.generators)
         holds: list[ast.expr] = []
         for one in texts.inputs(point.node):
             inner = self.scene.value(point.to(one))
@@ -124,8 +124,6 @@ class Tracer:
         self, point: Point, value: Value | None, element: ast.expr, rounds: list[ast.comprehension]
     ) -> Hop:
         """An item of a list: what the call of its round gave, where each round made a recorded one."""
-        if not point.keys:
-            return End(Kind.COMPUTED, line=point.node.lineno)
         key, rest = point.keys[0], point.keys[1:]
         frames = self.scene.callees(point, element) if isinstance(element, ast.Call | ast.Await) else []
         every = len(rounds) == 1 and not rounds[0].ifs

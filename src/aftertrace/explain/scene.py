@@ -371,9 +371,9 @@ class Scene:
             return None
         try:
             found = Expression(ast.unparse(node)).evaluate(lambda _: None).value
-            return found if found is not None and found.kind is ValueKind.SCALAR else None
         except (AftertraceError, ValueError, RecursionError):
             return None
+        return found if found is not None and found.kind is ValueKind.SCALAR else None
 
     # -- spans
 
