@@ -686,6 +686,35 @@ def handle(path, body):
 """,
         status="honest",
     ),
+    "a constant that is not constant": one(
+        """
+WAYS = 5
+def handle(path, body):
+    globals()["WAYS"] = body["ways"] * 2
+    return 10 / WAYS
+""",
+        body={"ways": 0},
+        status="likely",
+    ),
+    "two tasks with equal arguments": one(
+        """
+import asyncio
+async def measure(total, ways):
+    await asyncio.sleep(0)
+    return total / ways
+async def work(body):
+    left = body["left"] - 3  # cause
+    right = body["right"] - 3
+    one = asyncio.create_task(measure(10, left))
+    two = asyncio.create_task(measure(10, right))
+    await asyncio.wait([one, two])
+    return await one
+def handle(path, body):
+    return asyncio.run(work(body))
+""",
+        body={"left": 3, "right": 3},
+        status="honest",
+    ),
     "sent by the customer": one(
         """
 def parse(body):  # cause

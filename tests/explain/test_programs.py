@@ -70,3 +70,15 @@ def test_the_chain_crosses_the_border(tmp_path: Path) -> None:
     assert services.index("back") > 0
     assert any(link["border"] and link["border"]["kind"] == "http" for link in [said["cause"], *said["chain"]])
     assert (said["failure"]["service"], said["failure"]["says"]) == ("back", "KeyError: 'de-0'")
+
+
+def test_values_that_do_not_explain_it_are_doubted(tmp_path: Path) -> None:
+    """The source says 5, and 10 / 5 does not fail: what the name held is not recorded."""
+    said = answer(record(tmp_path, DOUBTFUL["a constant that is not constant"]))
+    assert any("do not explain" in doubt for doubt in said["cause"]["doubts"])
+
+
+def test_too_deep_recursion_is_no_values_fault(tmp_path: Path) -> None:
+    said = answer(record(tmp_path, HOSTILE["endless recursion"]))
+    assert said["cause"]["status"] != "verified"
+    assert said["failure"]["exception"] == "RecursionError"

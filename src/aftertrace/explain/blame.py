@@ -6,7 +6,7 @@ import ast
 import difflib
 from dataclasses import dataclass, field, replace
 
-from aftertrace.explain import texts
+from aftertrace.explain import contradiction, texts
 from aftertrace.explain.hops import End, Kind, Link, Origin
 from aftertrace.explain.likeness import ABSENT, hole, parts
 from aftertrace.explain.origin import Tracer
@@ -40,7 +40,12 @@ def judge(tracer: Tracer, where: Site, exception: Value | None) -> Verdict:
     best = [one for one in found if one.weight == found[0].weight]
     origins = [deepen(tracer, tracer.trace(one.point, _start(where, one), one.value)) for one in best]
     best_origin, others = _choose(origins)
-    return _misnamed(where, exception, best_origin) or _verdict(best_origin, others)
+    verdict = _misnamed(where, exception, best_origin) or _verdict(best_origin, others)
+    against = contradiction.doubt(tracer.scene, where, exception)
+    if against and verdict.status != "unknown":
+        verdict.status = "likely"
+        verdict.doubts.append(against)
+    return verdict
 
 
 def _misnamed(where: Site, exception: Value | None, origin: Origin) -> Verdict | None:
