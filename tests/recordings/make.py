@@ -1,6 +1,6 @@
 """Makes the golden recordings anew from real runs: python tests/recordings/make.py [--read] [PYTHON ...]
 
-With --read only the JSON beside each is written anew: for a reader that tells more, not for one that tells other things.
+With --read only the JSON beside each is written anew: for a reader that tells more, not for one that tells otherwise.
 Each PYTHON (this one, by default) needs aftertrace installed. A golden recording stays when a format is left behind: it
 is what shows that its readers still read it.
 """
