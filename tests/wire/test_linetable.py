@@ -62,11 +62,12 @@ def test_places_are_the_interpreters_own(source: ModuleType | str) -> None:
 @given(table=st.binary(max_size=60), first=st.integers(0, 1 << 20))
 def test_any_bytes_give_places_or_a_clear_error(table: bytes, first: int) -> None:
     found: dict[int, Place] = {}
+    told = ""
     try:
         found = linetable.places(table, first)
     except BadRecording as error:
-        said = error.message
-        assert said.startswith(("a line table", "a number in a line table"))
+        told = error.message
+    assert not told or "a line table" in told
     assert all(0 <= unit < 8 * len(table) for unit in found)
 
 

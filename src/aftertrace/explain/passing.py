@@ -16,10 +16,13 @@ from aftertrace.model import Span, SpanKind, Value, ValueKind
 from aftertrace.reconstruct import text
 from aftertrace.reconstruct.execution import Entered, Frame, StepKind
 from aftertrace.reconstruct.tree import EXITS
+from aftertrace.wire.equality import content
 
 Scope = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)
+_NAMES = (ast.Name, ast.Attribute)
 _NOTHING = Value(ValueKind.MISSING, "")
 _UNSURE = "an equal value was passed at its place, with code that is not recorded in between"
+_MOST_RUNS = 200  # of one line that made tasks
 _MOST_STEPS = 10_000  # looked back for the frame that sent a request
 
 
@@ -264,31 +267,64 @@ def _agrees(found: Value | None, value: Value) -> bool:
 
 
 def _from_task(scene: Scene, point: Point, value: Value | None, waiting: Frame, step: int) -> Hop | None:
-    """The call, in the frame that waited for it, that names the function."""
-    source, name = scene.text_of(waiting), point.frame.code.name
+    """The call, in the frame that waited for it, that made the task; else one that was given an equal value."""
     scope = scene.scope(waiting)
-    if source is None or scope is None or value is None:
+    if scope is None or value is None:
         return None
     border = Border("task", "a task or thread of its own")
+    name = point.node.id if isinstance(point.node, ast.Name) else ""
+    made: list[tuple[Point, _Found]] = []
+    near: list[tuple[Point, _Found]] = []
     for call in sorted(texts.calls(scope), key=lambda one: one.lineno, reverse=True):
-        mentions = {n.id for n in ast.walk(call) if isinstance(n, ast.Name)} | {
-            n.attr for n in ast.walk(call) if isinstance(n, ast.Attribute)
-        }
-        statement = source.statement(call)
-        ran = scene.ran(waiting, statement.lineno, step + 1) if statement is not None else None
-        if name not in mentions or ran is None or isinstance(statement, ast.FunctionDef | ast.AsyncFunctionDef):
+        if point.frame.code.name not in _mentioned(call):
             continue
-        at = Point(waiting, call, ran, step + 1)
-        argument = point.node.id if isinstance(point.node, ast.Name) else ""
-        passed = _arguments(scene, point, argument, at, call) if texts.called(call) == name else iter(())
-        found = next((one for one in passed if _agrees(part_of(scene, at, one), value)), None)
-        if found is not None:
-            return Move(at.to(found.node, found.keys), _link(scene, at, found, call.lineno, border))
-        equal = list(_equal(scene, at, texts.arguments(call), value, point.keys))
-        if equal:
-            doubt = "" if len(equal) == 1 else "several arguments have an equal value"
-            return Move(at.to(equal[0].node, equal[0].keys), _link(scene, at, equal[0], call.lineno, border), doubt)
+        for at in _runs(scene, waiting, call, step):
+            if texts.called(call) == point.frame.code.name and _all_agree(scene, point, at, call):
+                passed = _arguments(scene, point, name, at, call)
+                made += [(at, one) for one in passed if _agrees(part_of(scene, at, one), value)][:1]
+            else:
+                near += [(at, one) for one in _equal(scene, at, texts.arguments(call), value, point.keys)]
+    for found, doubt in (
+        (made, "several calls passed equal arguments"),
+        (near, "several arguments have an equal value"),
+    ):
+        if found:
+            at, one = found[0]
+            link = _link(scene, at, one, at.node.lineno, border)
+            return Move(at.to(one.node, one.keys), link, "" if len(found) == 1 else doubt)
     return None
+
+
+def _mentioned(call: ast.Call) -> set[str]:
+    names = {one.id for one in ast.walk(call) if isinstance(one, ast.Name)}
+    return names | {one.attr for one in ast.walk(call) if isinstance(one, ast.Attribute)}
+
+
+def _runs(scene: Scene, frame: Frame, call: ast.Call, step: int) -> Iterator[Point]:
+    """A call each time that its statement ran before a step, the last first."""
+    source = scene.text_of(frame)
+    statement = source.statement(call) if source is not None else None
+    if statement is None or isinstance(statement, ast.FunctionDef | ast.AsyncFunctionDef):
+        return
+    until = step + 1
+    for _ in range(_MOST_RUNS):
+        ran = scene.ran(frame, statement.lineno, until)
+        if ran is None or ran >= until:
+            return
+        yield Point(frame, call, ran, until)
+        until = ran
+
+
+def _all_agree(scene: Scene, point: Point, at: Point, call: ast.Call) -> bool:
+    """Whether a call may have passed everything that the frame was given."""
+    frame = point.frame
+    for name in frame.code.arguments:
+        given = scene.binding(frame, name, frame.first_step)
+        whole = point.to(ast.Name(name, ast.Load(), lineno=at.node.lineno, col_offset=0), ())
+        found = next(_arguments(scene, whole, name, at, call), None) if given is not None else None
+        if given is not None and found is not None and not _agrees(part_of(scene, at, found), given.value):
+            return False
+    return True
 
 
 # -- another service
@@ -378,7 +414,7 @@ def _sent(scene: Scene, at: Point, value: Value, wanted: tuple[Keys, ...], *, ex
                     yield _Found(node, keys)
             if isinstance(node, ast.Name) and wanted[1][-1].name == node.id and same(whole, value):
                 yield _Found(node, ())
-        elif telling(value):
+        elif telling(value) or (content(value).kind is ValueKind.MAPPING and same(whole, value)):
             yield from (_Found(node, keys) for keys in find(whole, value))
 
 
