@@ -1,5 +1,5 @@
 #!/bin/sh
-# The extension built with AddressSanitizer, UBSan and -Werror, and its tests run on that build; $1: a python with the tests' packages.
+# The extension under AddressSanitizer and UBSan (a build of its own, with -Werror), then as installed under Valgrind; $1: a python with the package.
 # Leak detection is off: the interpreter itself keeps memory until the process ends.
 set -eu
 case $1 in /*) python=$1 ;; *) python=$PWD/$1 ;; esac
@@ -15,3 +15,9 @@ cp -r setup.py pyproject.toml MANIFEST.in README.md LICENSE native src "$build"
 echo "== the extension's tests under AddressSanitizer and UBSan"
 LD_PRELOAD="$(gcc -print-file-name=libasan.so) $(gcc -print-file-name=libubsan.so)" ASAN_OPTIONS=detect_leaks=0 \
     PYTHONPATH="$build/src" "$python" -P -m pytest -q -p no:cacheprovider tests/native_values tests/record_native
+if command -v valgrind >/dev/null; then
+    echo "== a recorder's life under Valgrind"
+    "$python" -P tests/native/valgrind.py
+else
+    echo "== valgrind is not installed: its check was left out"
+fi
