@@ -269,6 +269,43 @@ def test_a_provider_taken_away_and_another_as_test_suites_do(run: Runner) -> Non
     assert all(span.ended for span in seen.spans)
 
 
+def test_a_provider_that_is_passed_around_and_never_global(run: Runner) -> None:
+    """As one instrumentation's own. What it exports knows nothing of us, nor of the API's spans, which are ours."""
+    seen = run(
+        SDK
+        + """
+        provider = TracerProvider(shutdown_on_exit=False, sampler=sampling.ALWAYS_ON)
+        provider.add_span_processor(SimpleSpanProcessor(exporter))
+        theirs, ours = trace.get_tracer("theirs", tracer_provider=provider), trace.get_tracer("ours")
+        boundary = _native.Span("boundary", 2, None)
+        token = _native.attach(boundary)
+        with theirs.start_as_current_span("outer") as outer:
+            with ours.start_as_current_span("between"):
+                answers["current"] = trace.get_current_span() is outer
+                with theirs.start_as_current_span("inner"):
+                    answers["here"] = format(_native.current().span_id, "016x")
+        answers["back"] = _native.current() is boundary
+        _native.detach(token)
+        ours.start_span("alone").end()
+        answers["processors"] = len(provider._active_span_processor._span_processors)
+        provider.get_tracer("again")
+        answers["after"] = len(provider._active_span_processor._span_processors)
+        told()
+        """
+    )
+    theirs = exported(seen)
+    assert list(theirs) == ["inner", "outer"]
+    assert (theirs["outer"][2], theirs["inner"][2]) == ("", theirs["outer"][1])
+    assert seen.answers["current"]
+    assert seen.answers["here"] == theirs["inner"][1]
+    chain = [seen[name] for name in ("inner", "between", "outer", "boundary")]
+    assert [span.parent_id for span in chain] == [*(span.span_id for span in chain[1:]), ""]
+    assert len({span.trace_id for span in chain}) == 1
+    assert seen["alone"].ended
+    assert seen.answers["back"]
+    assert seen.answers["processors"] == seen.answers["after"] == 2
+
+
 def test_spans_that_never_end_are_not_held(run: Runner) -> None:
     seen = run(
         SDK

@@ -103,7 +103,6 @@ def _their_provider() -> trace.TracerProvider | None:
         provider = provider.behind
     if isinstance(provider, Waiting):
         provider = None
-    api.foreign = provider is not None
     return cast("trace.TracerProvider | None", provider)
 
 

@@ -29,7 +29,7 @@ class Api:
     """What is known of the API in this process; `otel` fills it in."""
 
     span_key: str | None = None  # where a Context keeps its span; None: opentelemetry.trace is not loaded
-    foreign = False  # the program brought a provider of its own: our spans stay out of its contexts
+    foreign = False  # the program has a provider of its own, global or not: our spans stay out of its contexts
 
 
 api = Api()

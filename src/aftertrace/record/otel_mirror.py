@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import functools
 import weakref
-from collections.abc import Callable
 from contextvars import ContextVar
 from typing import Any
 
 from aftertrace._native import Span, current
 from aftertrace.record import propagation
+from aftertrace.record.boundaries.calls import around, patch
 from aftertrace.record.boundaries.state import ledger
 from aftertrace.record.otel_context import MIRROR, Mirrored, api, native
 
@@ -113,24 +113,36 @@ def watch(module: Any, ours: tuple[type, ...]) -> None:
 def _noticed(module: Any, ours: tuple[type, ...]) -> None:
     try:
         provider = module._TRACER_PROVIDER  # noqa: SLF001
-        if provider is not None and not isinstance(provider, ours) and provider is not _followed():
+        if provider is not None and not isinstance(provider, ours):
             follow(provider)
+            _share_sampling(provider)
     except Exception as error:
         ledger.failed(NAME, error)
 
 
-def _nothing() -> None:
-    return None
+def sdk(module: Any) -> None:
+    """``opentelemetry.sdk.trace`` has been imported: providers that are passed around, and never global, are followed
+    from the first tracer that they are asked for."""
+    patch(module, "TracerProvider.get_tracer", around(NAME, _asked, _answered))
 
 
-_followed: Callable[[], Any] = _nothing  # a weak reference to the last provider
+def _asked(args: tuple[Any, ...], _kwargs: dict[str, Any]) -> None:
+    follow(args[0])
+
+
+def _answered(_state: None, _tracer: Any, _error: BaseException | None) -> None:
+    """Nothing to undo."""
+
+
+_followed: weakref.WeakSet[Any] = weakref.WeakSet()
 
 
 def follow(provider: Any) -> None:
-    """Its spans have twins from now on."""
-    global _followed  # noqa: PLW0603  # there is one global provider
+    """Its spans have twins from now on. Idempotent."""
     api.foreign = True
-    _followed = weakref.ref(provider)
+    if provider in _followed:
+        return
+    _followed.add(provider)
     kind = type(provider)
     add = getattr(provider, "add_span_processor", None)
     if add is None:
@@ -140,7 +152,6 @@ def follow(provider: Any) -> None:
         return
     add(Mirror())
     _share_trace_ids(provider)
-    _share_sampling(provider)
     ledger.set(NAME, "installed", f"beside {kind.__module__}.{kind.__qualname__}")
 
 

@@ -5,16 +5,17 @@ from __future__ import annotations
 import os
 from types import ModuleType
 
+from aftertrace.record.boundaries.calls import Missing
 from aftertrace.record.boundaries.imports import when_imported
 from aftertrace.record.boundaries.state import ledger
 
-TARGETS = ("opentelemetry.context", "opentelemetry.trace")
+TARGETS = ("opentelemetry.context", "opentelemetry.trace", "opentelemetry.sdk.trace")
 _LAUNCHER = "opentelemetry.instrumentation.auto_instrumentation"
 
 
 def install() -> None:
     """Waits for the API; imports nothing of it. Called by boundaries.install()."""
-    for target, hook in zip(TARGETS, (_context, _trace), strict=True):
+    for target, hook in zip(TARGETS, (_context, _trace, _sdk), strict=True):
         ledger.set(target, "waiting")
         when_imported(target, hook)
     when_imported(_LAUNCHER, _launcher)
@@ -39,6 +40,17 @@ def _trace(module: ModuleType) -> None:
         return
     ledger.set(module.__name__, "installed")
     otel.activate(module)
+
+
+def _sdk(module: ModuleType) -> None:
+    from aftertrace.record import otel_mirror  # noqa: PLC0415
+
+    try:
+        otel_mirror.sdk(module)
+    except Missing as error:
+        ledger.set(module.__name__, "skipped", str(error))
+    else:
+        ledger.set(module.__name__, "installed")
 
 
 def _launcher(module: ModuleType) -> None:
