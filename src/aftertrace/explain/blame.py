@@ -41,11 +41,23 @@ def judge(tracer: Tracer, where: Site, exception: Value | None) -> Verdict:
     origins = [deepen(tracer, tracer.trace(one.point, _start(where, one), one.value)) for one in best]
     best_origin, others = _choose(origins)
     verdict = _misnamed(where, exception, best_origin) or _verdict(best_origin, others)
-    against = contradiction.doubt(tracer.scene, where, exception)
+    against = contradiction.doubt(tracer.scene, where, exception) or _taken_out(where, best_origin)
     if against and verdict.status != "unknown":
         verdict.status = "likely"
         verdict.doubts.append(against)
     return verdict
+
+
+def _taken_out(where: Site, origin: Origin) -> str:
+    """The suspect is a container out of which a call that is not recorded took something."""
+    first = origin.links[0]
+    if first.value is None or content(first.value).kind not in {ValueKind.SEQUENCE, ValueKind.MAPPING}:
+        return ""
+    for call in texts.calls(where.node):
+        receiver = call.func.value if isinstance(call.func, ast.Attribute) else None
+        if call is not where.node and receiver is not None and ast.unparse(receiver) == first.name:
+            return f"what {ast.unparse(call.func)}() gave is not recorded"
+    return ""
 
 
 def _misnamed(where: Site, exception: Value | None, origin: Origin) -> Verdict | None:

@@ -220,7 +220,9 @@ def _pure(scene: Scene, point: Point, call: ast.Call) -> End | None:
         known = isinstance(func, ast.Attribute) and _is_text(scene, point, func.value)
     if not known or any(not _recorded(scene, point, one) for one in texts.arguments(call)):
         return None
-    return End(Kind.COMPUTED, line=point.node.lineno)
+    chose = (bool(point.keys) and isinstance(func, ast.Name)) or texts.called(call) in {"max", "min"}
+    doubt = f"{texts.called(call)}() only chose among its inputs" if chose else ""
+    return End(Kind.COMPUTED, line=point.node.lineno, doubt=doubt)
 
 
 def _is_text(scene: Scene, point: Point, node: ast.expr) -> bool:

@@ -14,6 +14,7 @@ from typing import Any
 from aftertrace.explain import texts
 from aftertrace.explain.hops import End, Hop, Kind, Link, Move, Origin
 from aftertrace.explain.likeness import ABSENT, Key, hole, part, parts, same, shown, telling
+from aftertrace.explain.moves import Moves
 from aftertrace.explain.scene import GENERATOR, Point, Scene
 from aftertrace.explain.stores import Stores
 from aftertrace.explain.texts import Given
@@ -31,6 +32,7 @@ class Tracer:
     ) -> None:
         self.scene = scene
         self.stores = Stores(scene)
+        self.moves = Moves(scene)
         self._calls = calls
         self._returned = returned
         self._parameters = parameters
@@ -137,6 +139,11 @@ class Tracer:
     # -- names
 
     def _name(self, point: Point, name: str, value: Value | None) -> Hop:
+        hop = self._named(point, name, value)
+        moved = self.moves.doubt(point) if point.keys and isinstance(hop, Move) and not hop.doubt else ""
+        return replace(hop, doubt=moved) if moved else hop
+
+    def _named(self, point: Point, name: str, value: Value | None) -> Hop:
         stored = self.stores.find(point, value) if point.keys else None
         if stored is not None:
             return stored
@@ -343,9 +350,12 @@ class Tracer:
     def _branch(self, point: Point, parts: list[ast.expr], word: str, value: Value | None) -> Hop:
         """``a or b``, ``x if t else y``: the operand that was taken."""
         node = point.node
+        test = self.scene.evaluate(point, node.test) if isinstance(node, ast.IfExp) else None
         fits = [one for one in parts if _could(self.scene.evaluate(point, one), value)]
+        if len(fits) > 1 and test is not None and test.kind is ValueKind.SCALAR:
+            fits = [parts[0] if test.scalar else parts[1]]
         if len(fits) != 1:
-            return End(Kind.COMPUTED, line=node.lineno)
+            return End(Kind.COMPUTED, line=node.lineno, doubt="which of its operands was taken is not recorded")
         taken = fits[0]
         if isinstance(taken, ast.Constant) or (value is not None and hole(value) and not texts.inputs(taken)):
             return End(Kind.DEFAULT, f"the literal of its `{word}` was taken", node.lineno)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 from bisect import bisect_left
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from aftertrace.explain.hops import Link, Move
 from aftertrace.explain.likeness import ABSENT, Key, Keys, part, same, shown
@@ -138,7 +138,8 @@ class Stores:
         for index, store in reversed(ran[-_MOST:]):
             move = self._fits(wanted, key, index, store)
             if move is not None:
-                return move
+                others = store.adds and sum(self._fits(wanted, key, *one) is not None for one in added) > 1
+                return replace(move, doubt=move.doubt or "equal values were added") if others else move
         return None
 
     def _before(self, store: _Store, step: int) -> list[int]:
