@@ -245,9 +245,11 @@ class Tracer:
         inner = given.keys[1:] if wrap else given.keys
         if wrap and given.keys[:1] == (Key(0),):
             return End(Kind.COMPUTED, link=link)
-        found = [key for key, one in _items(whole) if held is not None and same(part(one, inner) or one, held)]
+        items = _items(whole)
+        found = [key for key, one in items if held is not None and same(part(one, inner) or one, held)]
         if len(found) == 1 or (found and telling(held or whole)):
-            doubt = "" if len(found) == 1 else "several items are the same"
+            all_known = all(one.kind is not ValueKind.MISSING for _, one in items)
+            doubt = "" if len(found) == 1 and all_known else "several items are, or may be, the same"
             return Move(at.to(source, (found[0], *inner, *keys)), link, doubt)
         return self._unknown_item(at, held, link)
 
@@ -342,8 +344,10 @@ class Tracer:
         elif isinstance(node, ast.List | ast.Tuple) and isinstance(key.name, int):
             plain = not any(isinstance(one, ast.Starred) for one in node.elts)
             if plain and -len(node.elts) <= key.name < len(node.elts):
-                return Move(point.to(node.elts[key.name], rest))
-        return End(Kind.COMPUTED, line=node.lineno)
+                grown = key.name < 0 and isinstance(node, ast.List)
+                doubt = "the list may have grown before it was read from its end" if grown else ""
+                return Move(point.to(node.elts[key.name], rest), doubt=doubt)
+        return End(Kind.COMPUTED, line=node.lineno, doubt="it was put in later, by what is not recorded")
 
     # -- branches
 
