@@ -106,7 +106,7 @@ static inline uint64_t number_of(PyObject *o)
     return v->lv_tag < 2 << 3 ? v->ob_digit[0] : (uint64_t)PyLong_AsLong(o);
 }
 
-static inline uint64_t lasti_of(PyObject *offset) { return number_of(offset) / sizeof(_Py_CODEUNIT); }
+static inline uint64_t lasti_of(PyObject *offset) { return number_of(offset) / CODE_UNIT; }
 
 static inline uint64_t identity(PyObject *o) { return (uint64_t)(uintptr_t)o >> 4; }
 

@@ -24,7 +24,7 @@ PyCodeObject *frames_public_code(Frame frame)
 int frames_public_lasti(Frame frame)
 {
     int lasti = PyFrame_GetLasti((PyFrameObject *)frame);
-    return lasti < 0 ? -1 : lasti / (int)sizeof(_Py_CODEUNIT);
+    return lasti < 0 ? -1 : lasti / CODE_UNIT;
 }
 
 PyObject *frames_public_slot(Frame frame, PyCodeObject *code, int slot)

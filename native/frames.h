@@ -18,6 +18,8 @@
 #define FRAMES_KNOWN 0 /* 3.14 tags its slots */
 #endif
 
+#define CODE_UNIT 2 /* bytes of an instruction: offsets count them, lasti counts units */
+
 typedef const void *Frame;
 
 extern int frames_fast; /* 1 after a self-test that held */

@@ -1,6 +1,9 @@
 /* Objects: type names, attributes (dict, inline values, slots), exceptions, and what is only named (functions, classes ...). */
 #define Py_BUILD_CORE 1
 #include <Python.h>
+#if PY_VERSION_HEX >= 0x030E0000
+#include "pycore_genobject.h"
+#endif
 
 #include "redact.h"
 #include "values_impl.h"

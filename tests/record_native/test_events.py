@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from collections import defaultdict
@@ -15,6 +16,7 @@ from aftertrace.model import ValueKind
 from aftertrace.wire import records
 
 from .cases import CASES, GREENLETS, THREADS
+from .random_programs import program
 from .recorded import Machine, Recorded, run, steps
 
 WAYS = pytest.mark.parametrize("frames", ["fast", "public"])
@@ -107,6 +109,12 @@ def test_every_event_with_its_locals(tmp_path: Path, name: str, frames: str) -> 
 @pytest.mark.parametrize("name", CASES)
 def test_calls_with_arguments_results_and_locals_at_the_end(tmp_path: Path, name: str, frames: str) -> None:
     compare(tmp_path, CASES[name], frames, ALL - {"Line", "Start"}, 1)
+
+
+@pytest.mark.parametrize("level", [1, 2])
+@pytest.mark.parametrize("seed", range(int(os.environ.get("AFTERTRACE_TEST_PROGRAMS", "6"))))
+def test_programs_at_random(tmp_path: Path, seed: int, level: int) -> None:
+    compare(tmp_path, program(seed), "fast", ALL if level == 2 else ALL - {"Line", "Start"}, level)
 
 
 @WAYS
