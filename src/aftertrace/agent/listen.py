@@ -32,8 +32,8 @@ class Listener:
         if self.path.exists() or self.path.is_symlink():
             if not stat.S_ISSOCK(self.path.lstat().st_mode):
                 raise UsageError("agent-socket", f"{self.path} is something else than a socket.", _HINT)
-            if _answers(self.path):
-                raise _taken(self.path)
+            if answers(self.path):
+                raise taken(self.path)
             self.path.unlink()
         listening = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC | socket.SOCK_NONBLOCK)
         try:
@@ -74,11 +74,11 @@ def _lock(path: Path) -> int:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:
         os.close(lock)
-        raise _taken(path) from None
+        raise taken(path) from None
     return lock
 
 
-def _answers(path: Path) -> bool:
+def answers(path: Path) -> bool:
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
         probe.settimeout(1.0)
         try:
@@ -88,5 +88,5 @@ def _answers(path: Path) -> bool:
         return True
 
 
-def _taken(path: Path) -> Unavailable:
+def taken(path: Path) -> Unavailable:
     return Unavailable("agent-runs", f"An agent listens at {path} already.", "aftertrace status says how it is.")

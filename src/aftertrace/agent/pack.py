@@ -17,7 +17,7 @@ from aftertrace.agent.process import Process
 from aftertrace.agent.sources import Sources
 from aftertrace.agent.tell import Counts
 from aftertrace.agent.watch import Trigger
-from aftertrace.model import Attributes, LogRecord, Resource, Span, SpanEvent, SpanLink, StatusCode
+from aftertrace.model import Attributes, LogRecord, Resource, Span, SpanEvent, SpanKind, SpanLink, StatusCode
 from aftertrace.wire import otlp, recording, zstd
 from aftertrace.wire.attributes import map_from_json
 from aftertrace.wire.recording import Clocks, Meta, Recording, Slice
@@ -175,7 +175,10 @@ def _clean_spans(part: Part, resource: Resource) -> Iterator[Span]:
 
 
 def _died(span: Span, process: Process) -> Span:
-    return replace(span, status=StatusCode.ERROR, status_message=f"the process {process.ring.pid} died")
+    path = span.attributes.get("url.path")  # a request is named after its route when it ends
+    bare = span.kind is SpanKind.SERVER and " " not in span.name and isinstance(path, str)
+    name = f"{span.name} {path!s}" if bare else span.name
+    return replace(span, name=name, status=StatusCode.ERROR, status_message=f"the process {process.ring.pid} died")
 
 
 def _reason(span: Span) -> str:

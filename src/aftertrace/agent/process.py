@@ -73,7 +73,7 @@ class Process:
             self._definition_bytes += len(found)
         self.losses.extend(self.reader.losses())
         self.lost_bytes = self.reader.lost_bytes
-        if 0 <= self.reader.level < len(LEVELS):
+        if 0 <= self.reader.level < len(LEVELS) and not self.reader.ended():  # one that has ended records nothing
             self.level = LEVELS[self.reader.level]
         for sample in self.reader.clocks():
             if not self._samples or sample[1] >= self._samples[-4]:

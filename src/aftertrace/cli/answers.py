@@ -40,6 +40,8 @@ def forgiving_output() -> None:
         reconfigure(errors="replace")
 
 
-def following(*commands: str) -> None:
-    """The next useful commands, on stderr."""
+def following(*commands: str, as_json: bool) -> None:
+    """The next useful commands, on stderr; a program that takes JSON needs none."""
+    if as_json:
+        return
     click.echo("next: " + " | ".join(f"aftertrace {command}" for command in commands), err=True)

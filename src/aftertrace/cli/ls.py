@@ -19,21 +19,21 @@ def command(query: tuple[str, ...], limit: int, *, as_json: bool) -> None:
     """Kept requests, newest first. QUERY narrows them: service=orders status=error name~checkout since=15m"""
     answer = client.ask("ls", query=" ".join(query), limit=limit)
     put(answer, ls.render, as_json=as_json)
-    _say(answer, limit)
+    _say(answer, limit, as_json=as_json)
 
 
-def _say(answer: dict[str, Any], limit: int) -> None:
+def _say(answer: dict[str, Any], limit: int, *, as_json: bool) -> None:
     traces = answer["traces"]
     if traces:
         if answer["more"]:
             click.echo(f"more than {limit}: narrow the query, or --limit {min(limit * 5, 1000)}", err=True)
         short = traces[0]["trace_id"][:8]
-        following(f"why {short}", f"show {short}", f"step {short}")
+        following(f"why {short}", f"show {short}", f"step {short}", as_json=as_json)
     elif answer["query"]:
         click.echo(f"No kept request fits {answer['query']!r}.", err=True)
-        following("ls")
+        following("ls", as_json=as_json)
     else:
         click.echo(
             "No request was kept yet. Requests that fail are kept by themselves; aftertrace.keep() keeps one.", err=True
         )
-        following("run --service NAME -- python app.py", "demo")
+        following("run --service NAME -- python app.py", "demo", as_json=as_json)

@@ -10,7 +10,7 @@ from aftertrace.show import show
 
 
 @click.command("show")
-@click.argument("reference", metavar="ID", default="last")
+@click.argument("reference", metavar="[ID]", default="last")
 @click.option("--limit", default=200, show_default=True, type=click.IntRange(1, 10_000), help="How many rows at most.")
 @json_option
 def command(reference: str, limit: int, *, as_json: bool) -> None:
@@ -18,4 +18,4 @@ def command(reference: str, limit: int, *, as_json: bool) -> None:
     answer = client.ask("show", reference=reference, limit=limit)
     put(answer, show.render, as_json=as_json)
     short = answer["trace_id"][:8]
-    following(f"why {short}", *([f"step {short}"] if answer["steps"] else []))
+    following(f"why {short}", *([f"step {short}"] if answer["steps"] else []), as_json=as_json)

@@ -22,7 +22,7 @@ _PROMPT = "(step) "
 
 
 @click.command("step")
-@click.argument("reference", metavar="ID", default="last")
+@click.argument("reference", metavar="[ID]", default="last")
 @click.option("--at", "where", default="", help="Begin at: cause, raise, end, STEP, ADDRESS, FILE:LINE, FUNCTION.")
 @json_option
 @click.pass_context

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from aftertrace.agent import listen
 from aftertrace.cli.serve import announce, make_options, quiet_logs, server_options, server_parts
 from aftertrace.settings import from_environment
 
@@ -32,6 +33,8 @@ def command(store_dir: Path | None, agent_socket: Path | None, *, as_json: bool,
     settings = from_environment()
     options = make_options(settings, store_dir, **words)
     socket = (agent_socket or settings.agent_socket).absolute()
+    if listen.answers(socket):  # or the agent that we start would end again and again
+        raise listen.taken(socket)
 
     def ready(addresses: Addresses) -> None:
         announce("aftertrace is up", addresses, options.store_dir, as_json=as_json, agent_socket=str(socket))

@@ -10,7 +10,7 @@ from aftertrace.show import why
 
 
 @click.command("why")
-@click.argument("reference", metavar="ID", default="last")
+@click.argument("reference", metavar="[ID]", default="last")
 @json_option
 def command(reference: str, *, as_json: bool) -> None:
     """Why the request ID failed: the line and value that caused it, as a short chain of what was recorded.
@@ -20,4 +20,4 @@ def command(reference: str, *, as_json: bool) -> None:
     """
     answer = client.ask("why", reference=reference)
     put(answer, why.render, as_json=as_json)
-    following(*answer["next"])
+    following(*answer["next"], as_json=as_json)

@@ -41,7 +41,7 @@ def explain(scene: Scene, failure: Failure) -> Death | None:
     begun = scene.line_before(frame, last.index)
     ran = last.index if begun is None else begun
     here = Link(frame, last.line, last.index, name, value, "stood here when it died", ran=ran)
-    long = f"stood here for {duration(stood)} when it died" if stood else "stood here when it died"
+    long = f"stood here when it died, for {duration(stood)} at most" if stood else "stood here when it died"
     death = Death([here, *_callers(scene, frame, last)], long, list(_plain(scene, frame, last)))
     death.unknown.append(f"why {failure.service} died: a killed process leaves no word")
     return death

@@ -117,7 +117,7 @@ def _came(row: Row) -> str:
     """What a call gave back: the whole exception only where it was raised, not on its way up."""
     if row["raised"]:
         return f"! {row['raised'] if row['raised_here'] else row['raised'].partition('(')[0]}"
-    return f"= {row['returned']}" if row["returned"] not in {"", "None"} else ""
+    return f"= {row['returned']}" if row["returned"] else ""
 
 
 def _log(row: Row, console: Console, room: int) -> Iterator[str]:

@@ -121,7 +121,7 @@ def play(options: Options, teller: Teller) -> dict[str, list[Outcome]]:
                 _close_shop(stage, shop)
         _result(outcomes, options, teller)
         acts.check([one for found in outcomes.values() for one in found])
-        _go_on(stage, outcomes, teller)
+        _go_on(stage, outcomes, options, teller)
         if options.keep_running:
             _stay(stage, shop, teller)
     return outcomes
@@ -131,6 +131,7 @@ def _open_shop(stage: Stage, name: str, seed: int, teller: Teller) -> Shop:
     if name == "base":
         teller.title("The shop")
         teller.says("Three FastAPI services and a worker on a queue, each in its own process with its own database.")
+        teller.says("Six faults are built in; 1, 5 and 6 can be explained so far.")
     else:
         teller.title(f"A second shop, made from seed {seed}")
         teller.says("The same faults under other names, values and line numbers, and an unrelated ERROR log as decoy.")
@@ -178,13 +179,13 @@ def _restart(shop: Shop, teller: Teller) -> None:
 def _tell_whole(stage: Stage, shop: Shop, outcome: Outcome, teller: Teller) -> None:
     _stack_trace(shop, outcome, teller)
     teller.says("What was recorded says:")
-    teller.command(f"{stage.prefix}aftertrace why {outcome.short}", stage.run("why", outcome.trace_id))
+    teller.command(f"{stage.prefix('why')}aftertrace why {outcome.short}", stage.run("why", outcome.trace_id))
     if outcome.truth.fault == 1:
         _steps(stage, outcome, teller)
 
 
 def _tell_short(stage: Stage, _: Shop, outcome: Outcome, teller: Teller) -> None:
-    teller.command(f"{stage.prefix}aftertrace why {outcome.short}", stage.run("why", outcome.trace_id))
+    teller.command(f"{stage.prefix('why')}aftertrace why {outcome.short}", stage.run("why", outcome.trace_id))
 
 
 def _stack_trace(shop: Shop, outcome: Outcome, teller: Teller) -> None:
@@ -209,7 +210,7 @@ def _steps(stage: Stage, outcome: Outcome, teller: Teller) -> None:
     words = ["where", *["reverse-out"] * _OUT, f"goto {why['cause']['address']}", "next"]
     words += [f"print {why['cause']['name']}"] if why["cause"].get("name") else []
     output = stage.run(*at, stdin="\n".join(words) + "\n")
-    shown = f"{stage.prefix}aftertrace step {outcome.short} --at {why['failure']['address']}"
+    shown = f"{stage.prefix('step')}aftertrace step {outcome.short} --at {why['failure']['address']}"
     teller.command(f"{shown}   # then: {'; '.join(words)}", output)
 
 
@@ -225,12 +226,14 @@ def _result(outcomes: dict[str, list[Outcome]], options: Options, teller: Teller
                 teller.says(f"      {one.problem}")
 
 
-def _go_on(stage: Stage, outcomes: dict[str, list[Outcome]], teller: Teller) -> None:
+def _go_on(stage: Stage, outcomes: dict[str, list[Outcome]], options: Options, teller: Teller) -> None:
     first = next(iter(outcomes.values()))[0]
     teller.title("Go on by yourself")
-    teller.says("`aftertrace demo --keep-running` leaves it all up. Then, in another terminal:")
-    for words in ("ls", f"show {first.short}", f"why {first.short}", f"step {first.short} --at cause"):
-        teller.shows(f"{stage.prefix}aftertrace {words}")
+    reference = first.short if options.keep_running else "ID"
+    if not options.keep_running:
+        teller.says("All of it ends now; `aftertrace demo --keep-running` leaves it up. Then, in another terminal:")
+    for words in ("ls", f"why {reference}", f"show {reference}", f"step {reference} --at cause", "status", "doctor"):
+        teller.shows(f"{stage.prefix(words)}aftertrace {words}")
     teller.says("Your own program:  aftertrace up   and   aftertrace run --service NAME -- python app.py")
 
 

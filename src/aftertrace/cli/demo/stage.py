@@ -132,11 +132,13 @@ class Stage:
         answer: dict[str, Any] = json.loads(self.run(*words, "--json"))
         return answer
 
-    @property
-    def prefix(self) -> str:
-        """What a person must put before ``aftertrace`` to ask this server; "" on the usual port."""
+    def prefix(self, words: str) -> str:
+        """What a person must put before ``aftertrace`` to ask this server, or agent; "" on the usual port."""
         server = self.settings.server
-        return "" if server == Settings().server else f"AFTERTRACE_SERVER={server} "
+        asked = "" if server == Settings().server else f"AFTERTRACE_SERVER={server} "
+        return (
+            f"{asked}AFTERTRACE_AGENT_SOCKET={self.settings.agent_socket} " if words in {"status", "doctor"} else asked
+        )
 
 
 def record(service: str, command: Sequence[str]) -> list[str]:
