@@ -135,11 +135,15 @@ class Stores:
         size = wanted.whole.size if wanted.whole is not None else None
         if added and isinstance(key.name, int) and size == len(added) and -size <= key.name < size:
             return self._move(wanted, *added[key.name])  # every item was added by one of them
+        later = ""
         for index, store in reversed(ran[-_MOST:]):
             move = self._fits(wanted, key, index, store)
             if move is not None:
                 others = store.adds and sum(self._fits(wanted, key, *one) is not None for one in added) > 1
-                return replace(move, doubt=move.doubt or "equal values were added") if others else move
+                doubt = move.doubt or ("equal values were added" if others else later)
+                return replace(move, doubt=doubt) if doubt else move
+            if store.attribute and self._doubt(wanted, index, store) == "":
+                later = "a later line set it too, to what is recorded as another value"
         return None
 
     def _before(self, store: _Store, step: int) -> list[int]:
