@@ -8,6 +8,25 @@ from __future__ import annotations
 from .programs import Bug, one
 
 WAYS: dict[str, Bug] = {
+    "default taken because the key was nothing": one(
+        """
+TIERS = {"low": 3, "high": 2}
+def tier(quantity):
+    best = None  # cause
+    for name, least in (("low", 1), ("high", 10)):
+        if quantity > least:
+            best = name
+    return best
+def rate_for(quantity):
+    key = tier(quantity)
+    rate = TIERS.get(key)
+    return rate
+def handle(path, body):
+    rate = rate_for(body["quantity"])
+    return rate * body["quantity"]
+""",
+        body={"quantity": 1},
+    ),
     "number made of a text": one(
         """
 def code_of(row):

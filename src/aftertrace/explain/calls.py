@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from aftertrace.explain import texts
 from aftertrace.explain.hops import Border, End, Hop, Kind, Link, Move
-from aftertrace.explain.likeness import ABSENT, IN_TEXT, Key, Keys, find, part, same, shown, telling
+from aftertrace.explain.likeness import ABSENT, IN_TEXT, Key, Keys, find, hole, part, same, shown, telling
 from aftertrace.explain.origin import Tracer
 from aftertrace.explain.scene import COROUTINE, GENERATOR, Point, Scene
 from aftertrace.explain.stores import fields
@@ -138,6 +138,9 @@ def _default(scene: Scene, point: Point, call: ast.Call, value: Value | None) ->
     held = scene.evaluate(point, default)
     if point.keys or value is None or held is None or not same(held, value):
         return None
+    asked = scene.evaluate(point, wanted) if wanted is not None and not isinstance(wanted, ast.Constant) else None
+    if wanted is not None and asked is not None and hole(asked):  # nobody has an entry for nothing: the key was wrong
+        return Move(point.to(wanted, ()), value=asked)
     asked_for = repr(key.name) if key is not None else "what was asked"
     if inside is ABSENT:
         says = f"{ast.unparse(container)} has no {asked_for}: the default was taken"
