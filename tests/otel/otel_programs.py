@@ -50,6 +50,7 @@ class Seen:
     links: list[tuple[str, str]] = field(default_factory=list)
     status: tuple[int, str] = (0, "")
     ended: bool = False
+    set_later: list[str] = field(default_factory=list)  # names, in the order in which they were told
 
 
 @dataclass
@@ -84,6 +85,7 @@ def read(data: bytes) -> tuple[list[Seen], list[records.Log], list[str]]:
                 spans[record.span_id] = _seen(record)
             case records.SpanAttr():
                 spans[record.span_id].attributes.update({name: plain(value) for name, value in record.attributes})
+                spans[record.span_id].set_later += [name for name, _ in record.attributes]
             case records.SpanEventRecord():
                 event = (record.name, {name: plain(value) for name, value in record.attributes})
                 spans[record.span_id].events.append(event)

@@ -306,26 +306,48 @@ def test_a_provider_that_is_passed_around_and_never_global(run: Runner) -> None:
     assert seen.answers["processors"] == seen.answers["after"] == 2
 
 
-def test_spans_that_never_end_are_not_held(run: Runner) -> None:
+def test_twins_live_as_long_as_their_spans_and_are_not_exported(run: Runner) -> None:
     seen = run(
         SDK
         + """
         import gc
-        from aftertrace.record.otel_mirror import Mirror
+        from aftertrace.record.otel_context import Mirrored
         provider = begin()
-        mirror = next(p for p in provider._active_span_processor._span_processors if type(p) is Mirror)
         tracer = trace.get_tracer("t")
-        kept = [tracer.start_span("s") for _ in range(100)]
-        answers["open"] = len(mirror._open)
+        def held():
+            gc.collect()
+            return sum(type(one) is Mirrored for one in gc.get_objects())
+        kept = [tracer.start_span("s", attributes={"a": 1}) for _ in range(100)]
+        answers["open"] = held()
         del kept
-        gc.collect()
-        answers["dropped"] = len(mirror._open)
+        answers["dropped"] = held()
         for _ in range(100):
-            tracer.start_span("s").end()
-        answers["ended"] = len(mirror._open)
+            tracer.start_span("ended", attributes={"a": 1}).end()
+        answers["ended"] = held()
+        spans = exporter.get_finished_spans()
+        answers["exported"] = [len(spans), dict(spans[0].attributes), spans[0].to_json().count("aftertrace")]
         """
     )
     assert (seen.answers["open"], seen.answers["dropped"], seen.answers["ended"]) == (100, 0, 0)
+    assert seen.answers["exported"] == [100, {"a": 1}, 0]
+
+
+def test_what_was_set_since_the_start_is_told_once(run: Runner) -> None:
+    seen = run(
+        SDK
+        + """
+        begin()
+        span = trace.get_tracer("t").start_span("s", attributes={"same": "x", "changed": 1, "l": [1, 2]})
+        span.set_attribute("changed", 2)
+        span.set_attribute("new", {"a": [1, None]})
+        span.add_link(trace.SpanContext(0xabc, 0xdef, True), {"why": "late"})
+        span.end()
+        """
+    )
+    assert seen["s"].attributes == {"same": "x", "changed": 2, "l": [1, 2], "new": seen["s"].attributes["new"]}
+    assert seen["s"].links == [(f"{0xABC:032x}", f"{0xDEF:016x}")]
+    assert seen.answers["refused"] == 0
+    assert seen["s"].set_later == ["changed", "new"]
 
 
 def test_a_provider_that_takes_no_processors_is_said(run: Runner) -> None:

@@ -12,7 +12,7 @@ import functools
 import sys
 from collections.abc import Mapping
 from types import ModuleType
-from typing import Any, NamedTuple
+from typing import Any
 
 from opentelemetry.context.context import Context, _RuntimeContext
 from opentelemetry.context.contextvars_context import ContextVarsRuntimeContext
@@ -36,17 +36,14 @@ api = Api()
 
 
 class Mirrored:
-    """Holds the native twin of an SDK's span for as long as that span lives."""
+    """Holds the native twin of an SDK's span for as long as that span lives, and what was told of it at its start."""
 
-    __slots__ = ("__weakref__", "span")
+    __slots__ = ("attributes", "links", "span")
 
-    def __init__(self, span: Span) -> None:
+    def __init__(self, span: Span, attributes: Mapping[str, Any], links: int) -> None:
         self.span = span
-
-
-class _Token(NamedTuple):
-    inner: Any
-    followed: tuple[Any, Any] | None  # tokens of the native span and of propagation.remote
+        self.attributes = attributes
+        self.links = links
 
 
 class RuntimeContext(_RuntimeContext):
@@ -63,17 +60,18 @@ class RuntimeContext(_RuntimeContext):
         except Exception as error:
             ledger.failed(NAME, error)
             followed = None
-        return _Token(token, followed)
+        return token, followed
 
     def detach(self, token: Any) -> None:
-        if type(token) is not _Token:  # attached before we came
+        if type(token) is not tuple:  # attached before we came
             self._inner.detach(token)
             return
+        inner, followed = token
         try:
-            self._inner.detach(token.inner)
+            self._inner.detach(inner)
         finally:
-            if token.followed is not None:
-                _return(token.followed)
+            if followed is not None:
+                _return(followed)
 
     def get_current(self) -> Context:
         context = self._inner.get_current()
@@ -101,8 +99,13 @@ def native(span: object) -> Span | None:
     """The recorder's span behind a span of the API: itself, or the twin of an SDK's."""
     if type(span) is Span:
         return span
-    held = getattr(span, "__dict__", {}).get(MIRROR) if span is not None else None
+    if span is None:
+        return None
+    held = getattr(span, "__dict__", _NO_FIELDS).get(MIRROR)
     return held.span if type(held) is Mirrored else None
+
+
+_NO_FIELDS: Mapping[str, Any] = {}
 
 
 def ids_of(span: Any) -> propagation.Remote | None:
@@ -119,7 +122,8 @@ def ids_of(span: Any) -> propagation.Remote | None:
 
 
 def _follow(context: Mapping[str, object]) -> tuple[Any, Any] | None:
-    """Makes current here what the context says. None: it is already."""
+    """Makes current here what the context says. Gives the tokens of the native span and of propagation.remote; None: it
+    is current already."""
     if api.span_key is None:
         return None
     seen, here = context.get(api.span_key), current()
