@@ -44,7 +44,9 @@ def test_why_names_the_ground_truth(played: tuple[dict[str, Any], str], variant:
 
 
 def test_the_second_shop_has_other_names(played: tuple[dict[str, Any], str]) -> None:
-    first, second = ({one["truth"]["source"] for one in played[0][name]} for name in ("base", "second"))
+    first, second = (
+        {(one["truth"]["path"], one["truth"]["name"]) for one in played[0][name]} for name in ("base", "second")
+    )
     assert len(first) == len(second) == 3
     assert not first & second
 
