@@ -83,7 +83,7 @@ def test_interrupted_it_leaves_nothing_running(tmp_path: Path) -> None:
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # whoever runs the tests may ignore it
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509  # whoever runs us may ignore it
     )
     deadline = time.monotonic() + 90
     while len(processes_in(directory)) < 5 and time.monotonic() < deadline:
