@@ -1,4 +1,4 @@
-"""Programs at random: statements of every kind that changes local variables, nested, with jumps and exceptions out of them."""
+"""Programs at random: all kinds of statements that change local variables, nested, left by jumps and exceptions."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ ERRORS = ("ValueError", "KeyError", "ZeroDivisionError")
 
 
 class Writer:
-    """One function after another, from a seed. What is written always ends: loops are short, calls go to earlier functions."""
+    """One function after another, from a seed. All end: loops are short, calls go to earlier functions."""
 
     def __init__(self, seed: int) -> None:
         self.chance = random.Random(seed)

@@ -15,6 +15,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from aftertrace.model import Missing, Value, ValueKind
 from aftertrace.wire import definitions, linetable, records
 
@@ -51,6 +53,9 @@ finally:
         ringdump.dump(sys.argv[5])
 """
 BARE = -1  # the level of a run that is not recorded
+
+# Both ways to the interpreter's frames, where its layout is known.
+WAYS = pytest.mark.parametrize("frames", ["fast", "public"] if sys.version_info < (3, 14) else ["public"])
 
 
 @dataclass

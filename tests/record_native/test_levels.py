@@ -7,9 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from .recorded import load, run, steps
-
-WAYS = pytest.mark.parametrize("frames", ["fast", "public"])
+from .recorded import WAYS, load, run, steps
 
 
 @WAYS

@@ -14,9 +14,7 @@ import pytest
 from aftertrace.model import ValueKind
 from aftertrace.wire import records
 
-from .recorded import run, steps
-
-WAYS = pytest.mark.parametrize("frames", ["fast", "public"])
+from .recorded import WAYS, run, steps
 
 
 @pytest.mark.parametrize("level", [1, 2])
