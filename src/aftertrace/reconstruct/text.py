@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Iterator
 
 from aftertrace.model import Value, ValueKind
@@ -147,11 +146,6 @@ def _missing(value: Value) -> str:
 def short_type(name: str) -> str:
     """``Order`` for ``orders.models.Order``."""
     return printable(name.rpartition(".")[2])
-
-
-def json_line(data: object) -> str:
-    """One object as one line, safe for any terminal and any reader of lines."""
-    return json.dumps(data, separators=(", ", ": "))
 
 
 def duration(nanoseconds: int) -> str:
