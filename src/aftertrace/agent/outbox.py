@@ -96,6 +96,10 @@ class Outbox:
             self._away = True
             self._spill()
 
+    def empty(self) -> bool:
+        with self._changed:
+            return not self._files and not self._waiting
+
     def in_memory(self) -> int:
         with self._changed:
             return len(self._waiting)
