@@ -16,6 +16,7 @@ from typing import Any
 from aftertrace._native import Span, attach, current, detach
 from aftertrace.record import propagation
 from aftertrace.record.boundaries.calls import ERROR, SERVER, error_type, guarded, patch, step_aside, unseen
+from aftertrace.record.boundaries.semantics import METHODS, MOST_URL, host
 
 type Scope = MutableMapping[str, Any]
 type Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
@@ -23,8 +24,6 @@ type Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 type App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 NAME = "asgi"
-_METHODS = frozenset({"GET", "POST", "PUT", "DELETE", "PATCH", "HEAD", "OPTIONS", "CONNECT", "TRACE", "QUERY"})
-_MOST_URL = 2048
 _SCOPE = "aftertrace.asgi"
 
 # Of requests under way, by the addresses of their scope and of their headers: an application inside another is passed
@@ -40,7 +39,7 @@ class Request:
 
     def __init__(self, scope: Scope) -> None:
         method, headers = scope["method"], scope["headers"]
-        self.method = method if method in _METHODS else "HTTP"
+        self.method = method if method in METHODS else "HTTP"
         self.status = 0
         self.scope: Any = scope
         self.outer: Any = scope
@@ -109,9 +108,9 @@ def _told(scope: Scope, headers: Any) -> tuple[list[str], list[str], list[str], 
     The query stays out of them: values in it are not ours to send."""
     get, method = scope.get, scope["method"]
     told = {
-        "http.request.method": method if method in _METHODS else "_OTHER",
+        "http.request.method": method if method in METHODS else "_OTHER",
         "url.scheme": get("scheme", "http"),
-        "url.path": scope["path"][:_MOST_URL],
+        "url.path": scope["path"][:MOST_URL],
         "network.protocol.version": get("http_version", ""),
     }
     server, client = get("server"), get("client")
@@ -129,17 +128,12 @@ def _told(scope: Scope, headers: Any) -> tuple[list[str], list[str], list[str], 
             continue
         text = value.decode("latin-1")
         if name == b"host":
-            told["server.address"] = _host(text)
+            told["server.address"] = host(text)
         elif name == b"user-agent":
             told["user_agent.original"] = text
         else:
             (parents if name == b"traceparent" else states if name == b"tracestate" else bags).append(text)
     return parents, states, bags, told
-
-
-def _host(header: str) -> str:
-    name, colon, port = header.rpartition(":")
-    return (name if colon and port.isdecimal() else header).strip("[]")
 
 
 def _passes(scope: Scope) -> bool:

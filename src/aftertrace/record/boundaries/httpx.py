@@ -22,10 +22,10 @@ from aftertrace.record.boundaries.calls import (
     opened,
     patch_all,
 )
+from aftertrace.record.boundaries.semantics import MOST_URL, authority
 
 NAME = "httpx"
 _SCOPE = "aftertrace.httpx"
-_MOST_URL = 2048
 
 type Added = tuple[Any, list[tuple[str, str]]]  # the headers, and what we put into them
 
@@ -38,17 +38,12 @@ def _begin(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Open | None:
     host, port = url.host, url.port
     attributes = {
         "http.request.method": method,
-        "url.full": f"{url.scheme}://{_authority(host, port)}{url.path}"[:_MOST_URL],  # no query, no credentials
+        "url.full": f"{url.scheme}://{authority(host, port)}{url.path}"[:MOST_URL],  # no query, no credentials
         "server.address": host,
     }
     if port:
         attributes["server.port"] = port
     return opened(Span(method, CLIENT, propagation.parent(), attributes, None, None, _SCOPE))
-
-
-def _authority(host: str, port: int | None) -> str:
-    written = f"[{host}]" if ":" in host else host
-    return f"{written}:{port}" if port else written
 
 
 def _end(state: Open, response: Any, error: BaseException | None) -> None:
