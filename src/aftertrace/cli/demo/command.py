@@ -10,14 +10,13 @@ import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 import click
 
 from aftertrace.cli.demo import acts, story
 from aftertrace.cli.demo.acts import Outcome
-from aftertrace.cli.demo.processes import Shop
+from aftertrace.cli.demo.processes import Shop, terminated_cleanly
 from aftertrace.cli.demo.stage import Stage
 from aftertrace.cli.demo.story import Teller
 from aftertrace.cli.serve import server_parts
@@ -59,7 +58,7 @@ def command(variant: str, seed: int | None, directory: Path | None, *, keep_runn
     _parts()
     names = ("base", "second") if variant == "both" else (variant,)
     teller = Teller(lambda line: click.echo(line, err=as_json))
-    with _terminated_cleanly(), _directory(directory) as run:
+    with terminated_cleanly(), _directory(directory) as run:
         options = Options(run, names, secrets.randbelow(MOST_SEED) if seed is None else seed, keep_running)
         outcomes = play(options, teller)
     if as_json:
@@ -77,20 +76,6 @@ def _parts() -> None:
         raise NotInstalled(
             "no-demo-parts", f"The demo needs {error.name}.", "Install it: pip install 'aftertrace[demo]'."
         ) from None
-
-
-@contextlib.contextmanager
-def _terminated_cleanly() -> Iterator[None]:
-    """SIGTERM ends the demo as Ctrl-C does: nothing that it started is left behind."""
-
-    def interrupt(_: int, __: FrameType | None) -> None:
-        raise KeyboardInterrupt
-
-    before = signal.signal(signal.SIGTERM, interrupt)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
 
 
 @contextlib.contextmanager

@@ -12,9 +12,10 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import FrameType
 from typing import Any, Self
 
 from aftertrace.cli.demo.variants import Variant
@@ -109,6 +110,20 @@ class Processes:
             process.stop(signal.SIGKILL)
             process.wait(time.monotonic() + STOP_SECONDS)
         self.started = [process for process in self.started if process not in processes]
+
+
+@contextlib.contextmanager
+def terminated_cleanly() -> Iterator[None]:
+    """SIGTERM ends the command as Ctrl-C does: nothing that it started is left behind."""
+
+    def interrupt(_: int, __: FrameType | None) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def free_ports(count: int, base: int = 0) -> list[int]:

@@ -1,0 +1,233 @@
+"""The measured as an answer: rows of ratios with their intervals and verdicts, and the page of approaches."""
+
+from __future__ import annotations
+
+import math
+import os
+import platform
+import statistics
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from aftertrace import __version__
+from aftertrace.cli.bench.catalog import BASE_LEVEL, CONTROL, OURS, Tool
+from aftertrace.cli.bench.estimates import Estimate, estimate, percentile, rounded, verdict
+from aftertrace.cli.bench.found import Found, Latencies
+from aftertrace.cli.bench.slices import Pair
+
+OVERLOADED = 0.97  # of what is offered; who answers less cannot take that rate
+
+type Groups = Sequence[Sequence[Pair]]
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One tool, or one level of ours, on one program. ``cpu`` and ``rate`` are ratios to the bare program, ``within``
+    the ratio to our base level in the same process; times in us, bytes and agent per request; None: not measured."""
+
+    name: str
+    cpu: Estimate
+    rate: Estimate
+    verdict: str
+    within: Estimate | None = None
+    within_verdict: str = ""
+    p50: float | None = None  # added
+    p99: float | None = None
+    overloaded: bool = False
+    bytes: float | None = None
+    agent: float | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "name": self.name,
+            "cpu_per_request": self.cpu.to_json(),
+            "throughput": self.rate.to_json(),
+            "verdict": self.verdict,
+            "within_process": {**self.within.to_json(), "verdict": self.within_verdict} if self.within else None,
+            "added_p50_us": rounded(self.p50, 1),
+            "added_p99_us": rounded(self.p99, 1),
+            "overloaded": self.overloaded,
+            "bytes_per_request": rounded(self.bytes, 0),
+            "agent_us_per_request": rounded(self.agent, 2),
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """All rows of one program; the first is the control. ``noise``: what two equal processes, and the same level twice
+    in one process, differ by."""
+
+    program: str
+    about: str
+    bare_us: float
+    bare_rate: float
+    bare_p50: float
+    bare_p99: float
+    paced_rate: float
+    noise: float
+    noise_within: float | None
+    rows: tuple[Row, ...]
+    failed: Mapping[str, str]
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "program": self.program,
+            "about": self.about,
+            "bare": {
+                "cpu_us_per_request": rounded(self.bare_us, 1),
+                "requests_per_s": rounded(self.bare_rate, 0),
+                "paced_at_per_s": rounded(self.paced_rate, 0),
+                "p50_us": rounded(self.bare_p50, 0),
+                "p99_us": rounded(self.bare_p99, 0),
+            },
+            "noise": rounded(self.noise, 4),
+            "noise_within_process": rounded(self.noise_within, 4),
+            "rows": [row.to_json() for row in self.rows],
+            "failed": dict(self.failed),
+        }
+
+
+def table(found: Found) -> Table | None:
+    """None before the control was measured."""
+    if CONTROL not in found.between:
+        return None
+    noise = _cpu(found, CONTROL).noise()
+    within = estimate(_ratios(found.within[CONTROL])).noise() if CONTROL in found.within else None
+    rows = [row for name in found.between for row in _rows(found, name, noise, within)]
+    bare = found.latencies.get("bare", Latencies())
+    return Table(
+        found.program.name,
+        found.program.about,
+        found.bare_cpu() / 1000,
+        found.bare_rate(),
+        percentile(bare.answered, 0.5),
+        percentile(bare.answered, 0.99),
+        found.paced_rate,
+        noise,
+        within,
+        tuple(rows),
+        found.failed,
+    )
+
+
+def _ratios(groups: Groups) -> list[list[float]]:
+    return [[pair.cpu_ratio for pair in group] for group in groups]
+
+
+def _rates(groups: Groups) -> list[list[float]]:
+    return [[pair.rate_ratio for pair in group] for group in groups]
+
+
+def _cpu(found: Found, tool: str) -> Estimate:
+    """With what the tool does between the slices, less what the control does there."""
+    put_off = statistics.fmean(found.deferred[tool]) - statistics.fmean(found.deferred[CONTROL])
+    return estimate(_ratios(found.between[tool])).plus(max(put_off, 0.0) / found.bare_cpu())
+
+
+def _rows(found: Found, tool: str, noise: float, within: float | None) -> list[Row]:
+    cpu, rate = _cpu(found, tool), estimate(_rates(found.between[tool]))
+    size = _bytes(found.between[tool]) + statistics.fmean(found.sent[tool])
+    agent = statistics.fmean(found.agent) / 1000 if tool.startswith(OURS) and found.agent else None
+    if tool != OURS:
+        return [Row(tool, cpu, rate, verdict(cpu, noise), **_added(found, tool), bytes=size or None, agent=agent)]
+    name = f"{tool} {BASE_LEVEL}"
+    base = Row(name, cpu, rate, verdict(cpu, noise), **_added(found, name), bytes=size, agent=agent)
+    levels = [level for level in found.within if level != CONTROL] if within is not None else []
+    return [base, *(_level(found, base, level, noise, within or 0.0) for level in levels)]
+
+
+def _level(found: Found, base: Row, level: str, noise: float, noise_within: float) -> Row:
+    """What its events cost in the process, on top of what the base level costs against the bare program."""
+    groups, name = found.within[level], f"{OURS} {level}"
+    step = estimate(_ratios(groups))
+    cpu = base.cpu.times(step)
+    return Row(
+        name,
+        cpu,
+        base.rate.times(estimate(_rates(groups))),
+        verdict(cpu, noise),
+        step,
+        verdict(step, noise_within),
+        **_added(found, name),
+        bytes=_bytes(groups),
+    )
+
+
+def _bytes(groups: Groups) -> float:
+    return statistics.median(pair.mine.bytes for group in groups for pair in group)
+
+
+def _added(found: Found, name: str) -> dict[str, Any]:
+    bare, mine = found.latencies.get("bare"), found.latencies.get(name)
+    if bare is None or mine is None or not bare.answered or not mine.answered:
+        return {}
+    return {
+        "p50": percentile(mine.answered, 0.5) - percentile(bare.answered, 0.5),
+        "p99": percentile(mine.answered, 0.99) - percentile(bare.answered, 0.99),
+        "overloaded": len(mine.answered) < OVERLOADED * mine.offered,
+    }
+
+
+# -- the page of approaches -----------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Approach:
+    """One of the ways to see what a request did: added latency as shares of the bare program's over all programs
+    (lowest, highest), NaN when nothing of it was measured."""
+
+    name: str
+    by: str
+    low: float
+    high: float
+    fidelity: str
+    safe: str
+
+    def to_json(self) -> dict[str, Any]:
+        return {**asdict(self), "low": rounded(self.low, 4), "high": rounded(self.high, 4)}
+
+
+_PAGE = (
+    ("breakpoints", "complete, and everybody waits at a hit", "no"),
+    ("logging", "what somebody thought of", "no: I/O in the request"),
+    ("tracing", "graph of requests", "yes"),
+    ("eBPF", "kernel only", "yes"),
+    (OURS, "graph, calls, lines, values", "yes"),
+)
+
+
+def approaches(tables: Sequence[Table], tools: Sequence[Tool]) -> list[Approach]:
+    """Latency here is that of a request that does not wait for others: its CPU time, which is also what the rest of
+    the machine loses; at a rate, waiting comes on top (the table's p50 and p99)."""
+    made = []
+    for name, fidelity, safe in _PAGE:
+        members = {tool.name for tool in tools if tool.approach == name}
+        shares = [_share(row, one.noise) for one in tables for row in one.rows if row.name.split()[0] in members]
+        by = ", ".join(sorted({row.name for one in tables for row in one.rows if row.name.split()[0] in members}))
+        low, high = (min(shares), max(shares)) if shares else (math.nan, math.nan)
+        made.append(Approach(name, by, low, high, fidelity, safe))
+    return made
+
+
+def _share(row: Row, noise: float) -> float:
+    """An effect that is not told from noise is as large as the noise, at most."""
+    return max(row.cpu.value - 1, 0.0) if not row.verdict.startswith("cannot") else noise
+
+
+def machine() -> dict[str, Any]:
+    """Where it was measured."""
+    return {
+        "aftertrace": __version__,
+        "python": platform.python_version(),
+        "kernel": platform.release(),
+        "cpu": _cpu_model(),
+        "cores": len(os.sched_getaffinity(0)),
+        "load": round(os.getloadavg()[0], 2),
+    }
+
+
+def _cpu_model() -> str:
+    lines = Path("/proc/cpuinfo").read_text().splitlines()
+    return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), platform.machine())

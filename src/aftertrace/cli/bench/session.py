@@ -1,0 +1,195 @@
+"""One program measured under all tools: fresh processes, slices between them, slices within, paced load."""
+
+from __future__ import annotations
+
+import math
+import statistics
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+
+from aftertrace.cli.bench.catalog import BARE, BASE_LEVEL, CONTROL, OURS, PROGRAMS, Program, Tool
+from aftertrace.cli.bench.found import Found, Latencies
+from aftertrace.cli.bench.servers import Bench, Server, cpu_ns, measured, others, pin
+from aftertrace.cli.bench.slices import AtLevel, Loaded, Pair, one_slice, sweep
+from aftertrace.errors import AftertraceError
+
+STARTERS = 3  # servers that start at a time
+_MUST = (BARE, CONTROL)
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """How much is measured: generations of processes, sweeps in each, warm-up and paced slices in seconds."""
+
+    generations: int = 2
+    sweeps: int = 12
+    warm_s: float = 1.0
+    paced_rounds: int = 6
+    paced_s: float = 0.5
+
+
+QUICK = Plan(generations=1, sweeps=5, warm_s=0.4, paced_rounds=3, paced_s=0.4)
+
+type Say = Callable[[str], None]
+
+
+@dataclass(slots=True)
+class _Begun:
+    """What a server and its sink had at the beginning of the sweeps."""
+
+    server: Server
+    cpu: int
+    requests: int
+    sent: int
+
+
+@dataclass(slots=True)
+class Session:
+    """Measures ``found.program``; ``tools`` begin with the bare program and its control. ``say`` takes what is being
+    done."""
+
+    bench: Bench
+    tools: Sequence[Tool]
+    plan: Plan
+    say: Say
+    found: Found
+    servers: list[Server] = field(default_factory=list)
+    label: str = ""
+
+    def measure(self) -> None:
+        """Raises BenchFailed or Unavailable when the bare program does not run; a tool that does not is left out."""
+        for generation in range(self.plan.generations):
+            several = f", processes {generation + 1} of {self.plan.generations}" if self.plan.generations > 1 else ""
+            self.label = f"{self.found.program.name}{several}"
+            back = None
+            try:
+                back = self._start_back()
+                self._start(f"http://127.0.0.1:{back.port}" if back else "")
+                self._generation()
+            finally:
+                self.bench.stop([*self.servers, *([back] if back else [])])
+                self.servers = []
+
+    def _tell(self, text: str) -> None:
+        self.say(f"{self.label}: {text}")
+
+    def _generation(self) -> None:
+        for number, server in enumerate(self.servers):
+            self._tell(f"warming {number + 1} of {len(self.servers)}")
+            self._warm(server)
+        self.servers = [server for server in self.servers if server.tool.name not in self.found.failed]
+        self._between()
+        for server in self.servers:
+            if server.tool.levels:
+                self._within(server)
+        self._paced()
+
+    # -- processes ---------------------------------------------------------------------------------------------------
+
+    def _start_back(self) -> Server | None:
+        """The service that the program asks, not measured itself."""
+        if not self.found.program.back:
+            return None
+        self._tell("starting the service that it asks")
+        server = self.bench.start(Program("back", PROGRAMS[0].module, "", ()), self.tools[0], "")
+        pin(server.process.pid, others())
+        return server
+
+    def _start(self, back: str) -> None:
+        self._tell("starting")
+        tools = [tool for tool in self.tools if tool.name not in self.found.failed]
+        with ThreadPoolExecutor(STARTERS) as starters:
+            started = list(starters.map(lambda tool: self._start_one(tool, back), tools))
+        self.servers = [server for server in started if server is not None]
+        for server in self.servers:
+            pin(server.process.pid, measured())
+
+    def _start_one(self, tool: Tool, back: str) -> Server | None:
+        try:
+            return self.bench.start(self.found.program, tool, back)
+        except AftertraceError as error:
+            self._failed(tool, error)
+            return None
+
+    def _failed(self, tool: Tool, error: AftertraceError) -> None:
+        if tool.name in _MUST:
+            raise error
+        self.found.failed[tool.name] = error.message.splitlines()[-1]
+
+    def _warm(self, server: Server) -> None:
+        try:
+            self.bench.loaded(server)
+            if server.load is not None:
+                pin(server.load.pid, others())
+            one_slice(Loaded(server), self.plan.warm_s)
+        except AftertraceError as error:
+            self._failed(server.tool, error)
+
+    # -- whole processes in turns ------------------------------------------------------------------------------------
+
+    def _between(self) -> None:
+        bare, *rest = self.servers
+        begun = [_Begun(one, one.cpu_ns(), one.ask().requests, self.bench.sent(one.tool)) for one in self.servers]
+        agent = cpu_ns(self.bench.agent.pid) if self.bench.agent else 0
+        pairs = sweep(
+            Loaded(bare),
+            [Loaded(one) for one in rest],
+            self.plan.sweeps,
+            lambda done: self._tell(f"{len(rest)} processes in turns with the bare one, {done} of {self.plan.sweeps}"),
+        )
+        for name, group in pairs.items():
+            self.found.between.setdefault(name, []).append(group)
+        for one in begun[1:]:
+            self._account(one, pairs[one.server.tool.name])
+        recorded = sum(one.server.ask().requests - one.requests for one in begun if one.server.tool.name == OURS)
+        if self.bench.agent and recorded:
+            self.found.agent.append((cpu_ns(self.bench.agent.pid) - agent) / recorded)
+
+    def _account(self, begun: _Begun, pairs: Sequence[Pair]) -> None:
+        """CPU per request over all that time, less that within the slices: what a tool puts off until later."""
+        server = begun.server
+        requests = server.ask().requests - begun.requests
+        whole = (server.cpu_ns() - begun.cpu) / requests
+        within = statistics.fmean(pair.mine.cpu for pair in pairs)
+        self.found.deferred.setdefault(server.tool.name, []).append(whole - within)
+        self.found.sent.setdefault(server.tool.name, []).append((self.bench.sent(server.tool) - begun.sent) / requests)
+
+    # -- levels in one process ---------------------------------------------------------------------------------------
+
+    def _within(self, server: Server) -> None:
+        levels = [AtLevel(server, level, level) for level in server.tool.levels if level != BASE_LEVEL]
+        sweeps = self.plan.sweeps * 2  # they are few, and these ratios are the ones that can be fine
+        server.begin()
+        try:
+            pairs = sweep(
+                AtLevel(server, BASE_LEVEL, BASE_LEVEL),
+                [AtLevel(server, BASE_LEVEL, CONTROL), *levels],
+                sweeps,
+                lambda done: self._tell(f"levels in one process, {done} of {sweeps}"),
+            )
+            server.ask(f"level {BASE_LEVEL}")
+        finally:
+            server.rest()
+        for name, group in pairs.items():
+            self.found.within.setdefault(name, []).append(group)
+
+    # -- latency at a rate -------------------------------------------------------------------------------------------
+
+    def _paced(self) -> None:
+        """Half of what the bare program can do, to each in turns; ours at each of its levels."""
+        if math.isnan(self.found.paced_rate):
+            self.found.paced_rate = self.found.bare_rate() / 2
+        stops = [(server, level) for server in self.servers for level in (server.tool.levels or ("",))]
+        for number in range(self.plan.paced_rounds):
+            for server, level in reversed(stops) if number % 2 else stops:
+                self._paced_one(server, level, number)
+            self._tell(f"latency at half of the bare program's load, {number + 1} of {self.plan.paced_rounds}")
+
+    def _paced_one(self, server: Server, level: str, number: int) -> None:
+        if level:
+            server.ask(f"level {level}")
+        answer = self.bench.paced(server, self.found.paced_rate, self.plan.paced_s, number)
+        kept = self.found.latencies.setdefault(f"{server.tool.name} {level}".strip(), Latencies())
+        kept.offered += answer["offered"]
+        kept.answered += answer["latencies"]
