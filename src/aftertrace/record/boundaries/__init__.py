@@ -37,6 +37,8 @@ _BOUNDARIES = (
     ("requests.sessions", "urllib3", "requests"),
     ("sqlite3", "sqlite", "install"),
     ("huey.api", "huey", "install"),
+    ("celery.app.amqp", "celery", "sending"),
+    ("celery.app.trace", "celery", "running"),
     ("logging", "logs", "install"),
     ("threading", "threads", "threading"),
     ("concurrent.futures.thread", "threads", "executors"),

@@ -34,8 +34,17 @@ class Missing(Exception):
 
 def unseen[Function: Callable[..., Any]](function: Function, file: str = _UNSEEN_FILE) -> Function:
     """Its frames, and those of functions within it, count as the interpreter's own, or as those of ``file``."""
-    function.__code__ = _moved(function.__code__, file)
+    code = function.__code__
+    known = _seen.get((id(code), file))
+    if known is None:
+        known = _seen[id(code), file] = code, _moved(code, file)
+    function.__code__ = known[1]
     return function
+
+
+# What a wrapper's code became, by its address and file: a wrapper that is made again and again (Celery's, for a task
+# that is run in place) makes no new code. Both codes are held, so an address means one code.
+_seen: dict[tuple[int, str], tuple[CodeType, CodeType]] = {}
 
 
 def _moved(code: CodeType, file: str) -> CodeType:
@@ -127,14 +136,17 @@ def opened(span: Span) -> Open:
 
 
 def close(state: Open, _result: Any = None, error: BaseException | None = None) -> None:
+    finish(state.span, None, error)
+    detach(state.token)
+
+
+def finish(span: Span, _result: Any = None, error: BaseException | None = None) -> None:
     """Exceptions that only end a task or the program (CancelledError, GeneratorExit, SystemExit) are no errors."""
-    span, token = state
     if isinstance(error, Exception):
         span.set_attribute("error.type", error_type(error))
         span.__exit__(type(error), error, None)
     else:
         span.end()
-    detach(token)
 
 
 def error_type(error: BaseException) -> str:
@@ -151,7 +163,7 @@ def patch(owner: Any, target: str, make: Callable[[Any], Any]) -> None:
     if not getattr(original, "_aftertrace", False):
         wrapper = make(original)
         vars(wrapper)["_aftertrace"] = True
-        setattr(holder, name, wrapper)
+        setattr(holder, name, classmethod(wrapper) if type(vars(holder)[name]) is classmethod else wrapper)
 
 
 def patch_all(owner: Any, makes: dict[str, Callable[[Any], Any]]) -> None:
@@ -167,6 +179,8 @@ def _find(owner: Any, target: str) -> tuple[Any, str, Callable[..., Any]]:
     for part in path:
         owner = getattr(owner, part, None)
     original = vars(owner).get(name) if owner is not None else None
+    if type(original) is classmethod:
+        original = original.__func__
     if not callable(original):
         raise Missing(f"{target} is not there")
     return owner, name, original
