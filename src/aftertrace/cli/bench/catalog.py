@@ -15,8 +15,7 @@ from aftertrace.settings import LEVELS
 BARE, CONTROL, OURS = "bare", "control", "aftertrace"
 BASE_LEVEL = "spans"  # the level that the others are paired with, inside one process
 
-# What each tool keeps of a request that went wrong, and whether one leaves it on: the page of approaches (DESIGN 1).
-BREAKPOINTS, LOGGING, TRACING, KERNEL = "breakpoints", "logging", "tracing", "eBPF"
+BREAKPOINTS, LOGGING, TRACING, KERNEL = "breakpoints", "logging", "tracing", "eBPF"  # the page of approaches
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,7 +163,7 @@ def _others() -> list[Tool]:
         Tool("sentry", "sentry_sdk, every request traced", TRACING, environment=_sentry_env, needs=("sentry_sdk",)),
         Tool("logfire", "logfire, OTLP in batches", TRACING, environment=_logfire_env, needs=("logfire",)),
         Tool("logging", "a DEBUG line per call to a file", LOGGING, environment=_logging_env),
-        Tool("viztracer", "every call into its ring, never written", TRACING, environment=_tool_env("viztracer"),
+        Tool("viztracer", "every call into its ring, never written", environment=_tool_env("viztracer"),
              needs=("viztracer",)),
         Tool("breakpoint", "sys.settrace debugger (bdb), one breakpoint that never hits", BREAKPOINTS,
              environment=_tool_env("breakpoint")),

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from aftertrace.cli.bench.catalog import CONTROL, Program
+from aftertrace.cli.bench.records import Left
 from aftertrace.cli.bench.slices import Pair
 
 
@@ -19,17 +20,27 @@ class Latencies:
     answered: list[int] = field(default_factory=list)
 
 
+@dataclass(frozen=True, slots=True)
+class Steady:
+    """One level under steady load: ns of CPU per request that the agent used, requests per second, and what a request
+    left in the ring."""
+
+    agent: float
+    rate: float
+    left: Left
+
+
 @dataclass(slots=True)
 class Found:
     """Lists of lists are by generation of processes. ``between``: by tool, paired with the bare program; ``within``: by
-    level, paired with the base level in the same process."""
+    level, paired with the base level in the same process; ``levels``: by tool and level."""
 
     program: Program
     between: dict[str, list[list[Pair]]] = field(default_factory=dict)
     within: dict[str, list[list[Pair]]] = field(default_factory=dict)
     deferred: dict[str, list[float]] = field(default_factory=dict)  # ns per request, used outside the slices
     sent: dict[str, list[float]] = field(default_factory=dict)  # bytes per request that went to the sink
-    agent: list[float] = field(default_factory=list)  # ns per request that the agent used
+    levels: dict[str, list[Steady]] = field(default_factory=dict)
     latencies: dict[str, Latencies] = field(default_factory=dict)  # by tool, and level of ours
     paced_rate: float = math.nan  # requests per second
     failed: dict[str, str] = field(default_factory=dict)  # tool -> why there is nothing of it

@@ -7,7 +7,7 @@ import os
 import platform
 import statistics
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +38,8 @@ class Row:
     overloaded: bool = False
     bytes: float | None = None
     agent: float | None = None
+    records: Mapping[str, float] = field(default_factory=dict)  # by kind
+    functions: Mapping[str, tuple[float, float]] = field(default_factory=dict)  # records, bytes
 
     def to_json(self) -> dict[str, Any]:
         return {
@@ -51,6 +53,8 @@ class Row:
             "overloaded": self.overloaded,
             "bytes_per_request": rounded(self.bytes, 0),
             "agent_us_per_request": rounded(self.agent, 2),
+            "records_per_request": dict(self.records),
+            "records_by_function": dict(self.functions),
         }
 
 
@@ -129,11 +133,10 @@ def _cpu(found: Found, tool: str) -> Estimate:
 def _rows(found: Found, tool: str, noise: float, within: float | None) -> list[Row]:
     cpu, rate = _cpu(found, tool), estimate(_rates(found.between[tool]))
     size = _bytes(found.between[tool]) + statistics.fmean(found.sent[tool])
-    agent = statistics.fmean(found.agent) / 1000 if tool.startswith(OURS) and found.agent else None
     if tool != OURS:
-        return [Row(tool, cpu, rate, verdict(cpu, noise), **_added(found, tool), bytes=size or None, agent=agent)]
+        return [Row(tool, cpu, rate, verdict(cpu, noise), **_measured(found, tool), bytes=size or None)]
     name = f"{tool} {BASE_LEVEL}"
-    base = Row(name, cpu, rate, verdict(cpu, noise), **_added(found, name), bytes=size, agent=agent)
+    base = Row(name, cpu, rate, verdict(cpu, noise), **_measured(found, name), bytes=size)
     levels = [level for level in found.within if level != CONTROL] if within is not None else []
     return [base, *(_level(found, base, level, noise, within or 0.0) for level in levels)]
 
@@ -150,13 +153,23 @@ def _level(found: Found, base: Row, level: str, noise: float, noise_within: floa
         verdict(cpu, noise),
         step,
         verdict(step, noise_within),
-        **_added(found, name),
+        **_measured(found, name),
         bytes=_bytes(groups),
     )
 
 
 def _bytes(groups: Groups) -> float:
     return statistics.median(pair.mine.bytes for group in groups for pair in group)
+
+
+def _measured(found: Found, name: str) -> dict[str, Any]:
+    """What does not come from slices."""
+    steady = found.levels.get(name)
+    if not steady:
+        return _added(found, name)
+    left = steady[-1].left
+    agent = statistics.fmean(one.agent for one in steady) / 1000
+    return {**_added(found, name), "agent": agent, "records": left.kinds, "functions": left.functions}
 
 
 def _added(found: Found, name: str) -> dict[str, Any]:

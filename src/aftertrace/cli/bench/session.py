@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import math
 import statistics
+import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
+from aftertrace.cli.bench import records
 from aftertrace.cli.bench.catalog import BARE, BASE_LEVEL, CONTROL, OURS, PROGRAMS, Program, Tool
-from aftertrace.cli.bench.found import Found, Latencies
+from aftertrace.cli.bench.found import Found, Latencies, Steady
 from aftertrace.cli.bench.servers import Bench, Server, cpu_ns, measured, others, pin
 from aftertrace.cli.bench.slices import AtLevel, Loaded, Pair, one_slice, sweep
 from aftertrace.errors import AftertraceError
 
 STARTERS = 3  # servers that start at a time
+AGENT_LAG_S = 0.3  # until it does what the level before it left
 _MUST = (BARE, CONTROL)
 
 
@@ -25,13 +28,19 @@ class Plan:
     generations: int = 2
     sweeps: int = 12
     warm_s: float = 1.0
+    steady_s: float = 2.0
     paced_rounds: int = 6
     paced_s: float = 0.5
 
 
-QUICK = Plan(generations=1, sweeps=5, warm_s=0.4, paced_rounds=3, paced_s=0.4)
+QUICK = Plan(generations=1, sweeps=5, warm_s=0.4, steady_s=0.7, paced_rounds=3, paced_s=0.4)
 
 type Say = Callable[[str], None]
+
+
+def named(tool: Tool, level: str) -> str:
+    """A row's name."""
+    return f"{tool.name} {level}".strip()
 
 
 @dataclass(slots=True)
@@ -83,6 +92,8 @@ class Session:
         for server in self.servers:
             if server.tool.levels:
                 self._within(server)
+            if server.tool.approach == OURS:
+                self._steady(server)
         self._paced()
 
     # -- processes ---------------------------------------------------------------------------------------------------
@@ -131,7 +142,6 @@ class Session:
     def _between(self) -> None:
         bare, *rest = self.servers
         begun = [_Begun(one, one.cpu_ns(), one.ask().requests, self.bench.sent(one.tool)) for one in self.servers]
-        agent = cpu_ns(self.bench.agent.pid) if self.bench.agent else 0
         pairs = sweep(
             Loaded(bare),
             [Loaded(one) for one in rest],
@@ -142,9 +152,6 @@ class Session:
             self.found.between.setdefault(name, []).append(group)
         for one in begun[1:]:
             self._account(one, pairs[one.server.tool.name])
-        recorded = sum(one.server.ask().requests - one.requests for one in begun if one.server.tool.name == OURS)
-        if self.bench.agent and recorded:
-            self.found.agent.append((cpu_ns(self.bench.agent.pid) - agent) / recorded)
 
     def _account(self, begun: _Begun, pairs: Sequence[Pair]) -> None:
         """CPU per request over all that time, less that within the slices: what a tool puts off until later."""
@@ -174,6 +181,27 @@ class Session:
         for name, group in pairs.items():
             self.found.within.setdefault(name, []).append(group)
 
+    def _steady(self, server: Server) -> None:
+        """What each level makes the agent do, and leaves in the ring."""
+        if self.bench.agent is None:
+            return
+        for level in server.tool.levels or ("",):
+            name = named(server.tool, level)
+            self._tell(f"agent and records of {name}")
+            if level:
+                server.ask(f"level {level}")
+            server.begin()
+            try:
+                time.sleep(AGENT_LAG_S)
+                agent, before = cpu_ns(self.bench.agent.pid), server.ask()
+                time.sleep(self.plan.steady_s)
+                agent, after = cpu_ns(self.bench.agent.pid) - agent, server.ask()
+            finally:
+                server.rest()
+            requests = after.requests - before.requests
+            rate = requests / (after.wall - before.wall) * 1e9
+            self.found.levels.setdefault(name, []).append(Steady(agent / requests, rate, records.of_requests(server)))
+
     # -- latency at a rate -------------------------------------------------------------------------------------------
 
     def _paced(self) -> None:
@@ -190,6 +218,6 @@ class Session:
         if level:
             server.ask(f"level {level}")
         answer = self.bench.paced(server, self.found.paced_rate, self.plan.paced_s, number)
-        kept = self.found.latencies.setdefault(f"{server.tool.name} {level}".strip(), Latencies())
+        kept = self.found.latencies.setdefault(named(server.tool, level), Latencies())
         kept.offered += answer["offered"]
         kept.answered += answer["latencies"]

@@ -11,6 +11,8 @@ from typing import Any
 from .control import Control
 from .tools import prepare, run
 
+_IDLE_S = 600  # the load on a server stands still while others have their turn
+
 
 def main() -> None:
     name, port = sys.argv[1], int(sys.argv[2])
@@ -29,7 +31,9 @@ def _serve(module: Any, port: int, tool: str) -> None:
 
     if tool == "logfire":
         _logfire(module)
-    uvicorn.run(module.app, host="127.0.0.1", port=port, log_level="warning", access_log=False)
+    uvicorn.run(
+        module.app, host="127.0.0.1", port=port, log_level="warning", access_log=False, timeout_keep_alive=_IDLE_S
+    )
 
 
 def _serve_wsgi(module: Any, port: int, tool: str) -> None:
@@ -38,7 +42,7 @@ def _serve_wsgi(module: Any, port: int, tool: str) -> None:
     if tool == "logfire":
         _logfire(module)
     app = module.application() if hasattr(module, "application") else module.app
-    serve(app, host="127.0.0.1", port=port, threads=8)
+    serve(app, host="127.0.0.1", port=port, threads=8, channel_timeout=_IDLE_S)
 
 
 def name_of(value: object) -> str:
