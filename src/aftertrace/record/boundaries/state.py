@@ -32,8 +32,13 @@ class Ledger:
         return sum(count for count, _ in self._failures.values())
 
     def lines(self) -> list[tuple[str, str, str]]:
-        """(name, state, detail) in the order of installation."""
-        return [(name, state, self._detail(name, detail)) for name, (state, detail) in self._states.items()]
+        """(name, state, detail) in the order of installation; behind them boundaries that failed under a name of their
+        own, as those do that wait for several modules."""
+        found: list[tuple[str, str, str]] = [
+            (name, state, self._detail(name, detail)) for name, (state, detail) in self._states.items()
+        ]
+        others = self._failures.keys() - self._states.keys()
+        return found + [(name, "installed", self._detail(name, "")) for name in sorted(others)]
 
     def _detail(self, name: str, detail: str) -> str:
         count, last = self._failures.get(name, (0, ""))
