@@ -35,6 +35,8 @@ from aftertrace.wire.kinds import (
     SpanStatus,
 )
 
+from . import servers
+
 SERVER, CLIENT, PRODUCER, CONSUMER = 2, 3, 4, 5
 
 
@@ -318,3 +320,15 @@ def agent(runner: Runner) -> Iterator[Agent]:
     found = runner.agent()
     yield found
     found.close()
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[str]:
+    with servers.postgres() as address:
+        yield address
+
+
+@pytest.fixture(scope="session")
+def redis() -> Iterator[int]:
+    with servers.redis() as port:
+        yield port

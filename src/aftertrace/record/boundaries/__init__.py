@@ -36,6 +36,8 @@ _BOUNDARIES = (
     ("urllib3.poolmanager", "urllib3", "managers"),
     ("requests.sessions", "urllib3", "requests"),
     ("sqlite3", "sqlite", "install"),
+    ("psycopg", "psycopg", "install"),
+    ("psycopg_pool", "psycopg", "pool"),
     ("huey.api", "huey", "install"),
     ("celery.app.amqp", "celery", "sending"),
     ("celery.app.trace", "celery", "running"),

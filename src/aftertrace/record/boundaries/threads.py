@@ -25,6 +25,8 @@ _POOLS = frozenset(
         "logging.handlers",  # the listener at a queue
         "anyio._backends._asyncio",
         "aiosqlite.core",
+        "psycopg_pool.pool",
+        "psycopg_pool.sched",
     }
 )
 

@@ -1,0 +1,121 @@
+"""What the boundaries of data stores have in common: where a statement's span belongs, and generators with a span."""
+
+from __future__ import annotations
+
+import functools
+import sys
+from collections.abc import AsyncGenerator, Callable, Generator
+from typing import Any
+
+from aftertrace._native import Span, current
+from aftertrace.record.boundaries import contrib
+from aftertrace.record.boundaries.calls import CLIENT, INTERNAL, Begin, End, Open, guarded, opened, step_aside, unseen
+
+type Instrumentors = tuple[tuple[str, str], ...]  # contrib's that make these spans: package, class
+
+WAITING = "wait for a connection"
+SQLALCHEMY = ("sqlalchemy", "SQLAlchemyInstrumentor")
+
+
+def parent(instrumentors: Instrumentors) -> Span | None:
+    """The span under which a statement belongs. None: outside a trace, where OpenTelemetry wants no instrumentation,
+    and where contrib's has made the statement's span."""
+    span = current()
+    if span is None or contrib.suppressed():
+        return None
+    if span.kind == CLIENT and any(contrib.instruments(*each) for each in instrumentors):
+        return None
+    return span
+
+
+def waiting(system: str, scope: str) -> Open | None:
+    """A span in which a connection of a pool is waited for."""
+    span = current()
+    if span is None:
+        return None
+    return opened(Span(WAITING, INTERNAL, span, {"db.system.name": system}, None, None, scope))
+
+
+def address(host: Any, port: Any) -> dict[str, Any]:
+    """What of a server's address is plain: of other types nothing is asked."""
+    told: dict[str, Any] = {}
+    if type(host) is str and host:
+        told["server.address"] = host
+    if type(port) is str and port.isdecimal():
+        port = int(port)
+    if type(port) is int and port:
+        told["server.port"] = port
+    return told
+
+
+# -- around generators: begin() runs with their first step, as their body does
+
+
+def around_generator[State](name: str, begin: Begin[State], end: End[State]) -> Callable[[Any], Any]:
+    """Makes wrappers of generator functions. Where the program's code runs between the steps, begin() must not make
+    its span current."""
+
+    def make(original: Callable[..., Generator[Any, Any, Any]]) -> Callable[..., Any]:
+        @functools.wraps(original)
+        def wrapper(*args: Any, **kwargs: Any) -> Generator[Any, Any, Any]:
+            state = guarded(name, begin, args, kwargs)
+            try:
+                result = yield from original(*args, **kwargs)
+            except BaseException as error:
+                if state is not None:
+                    guarded(name, end, state, None, error)
+                step_aside(error)
+                raise
+            if state is not None:
+                guarded(name, end, state, result, None)
+            return result
+
+        return unseen(wrapper)
+
+    return make
+
+
+def around_async_generator[State](name: str, begin: Begin[State], end: End[State]) -> Callable[[Any], Any]:
+    """The same for asynchronous ones, which cannot delegate: each step is handed on."""
+
+    def make(original: Callable[..., AsyncGenerator[Any, Any]]) -> Callable[..., Any]:
+        @functools.wraps(original)
+        async def wrapper(*args: Any, **kwargs: Any) -> AsyncGenerator[Any, Any]:
+            inner = original(*args, **kwargs)
+            state = guarded(name, begin, args, kwargs)
+            try:
+                item = await _first(inner)
+                while True:
+                    try:
+                        sent = yield item
+                    except GeneratorExit:
+                        await inner.aclose()
+                        raise
+                    except BaseException as thrown:
+                        step_aside(thrown)
+                        item = await inner.athrow(thrown)
+                    else:
+                        item = await inner.asend(sent)
+            except StopAsyncIteration:
+                if state is not None:
+                    guarded(name, end, state, None, None)
+            except BaseException as error:
+                if state is not None:
+                    guarded(name, end, state, None, error)
+                step_aside(error)
+                raise
+
+        return unseen(wrapper)
+
+    return make
+
+
+def _first(inner: AsyncGenerator[Any, Any]) -> Any:
+    """Its first step. The event loop does not get to know it: when the loop ends, it closes the generators that it
+    knows all at once, and this one is closed by ours."""
+    hooks = sys.get_asyncgen_hooks()
+    sys.set_asyncgen_hooks(None, None)
+    try:
+        return inner.__anext__()
+    finally:
+        sys.set_asyncgen_hooks(*hooks)
