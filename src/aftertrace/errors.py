@@ -21,7 +21,9 @@ Each has a slug (stable, kebab-case), one plain sentence, and a hint on what to 
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+TYPE_CHECKING = False  # a recorded program loads this module
+if TYPE_CHECKING:
+    from typing import Any, ClassVar
 
 
 class AftertraceError(Exception):

@@ -3,29 +3,29 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Literal
 
 from aftertrace.errors import UsageError
+from aftertrace.fields import Fields
+
+TYPE_CHECKING = False  # a recorded program loads this module: its imports are of its start's cost
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from typing import Literal
 
 type Level = Literal["spans", "calls", "lines"]
 LEVELS: tuple[Level, ...] = ("spans", "calls", "lines")
 
 
-def _runtime_dir() -> Path:
+def _runtime_dir() -> str:
     base = os.environ.get("XDG_RUNTIME_DIR")
-    return Path(base) / "aftertrace" if base else Path(os.environ.get("TMPDIR") or "/tmp") / f"aftertrace-{os.getuid()}"  # noqa: S108  # the user's own directory
+    return f"{base}/aftertrace" if base else f"{os.environ.get('TMPDIR') or '/tmp'}/aftertrace-{os.getuid()}"  # noqa: S108  # the user's own directory
 
 
-def _data_dir() -> Path:
-    base = os.environ.get("XDG_DATA_HOME")
-    return (Path(base) if base else Path.home() / ".local" / "share") / "aftertrace"
+def _data_dir() -> str:
+    return f"{os.environ.get('XDG_DATA_HOME') or os.path.expanduser('~/.local/share')}/aftertrace"  # noqa: PTH111
 
 
-@dataclass(frozen=True, slots=True)
-class Settings:
+class Settings(Fields):
     """One process's settings. Sizes in bytes, times in seconds, budget as a share of process CPU (0.02 = 2 %)."""
 
     enabled: bool = True  # AFTERTRACE_ENABLED
@@ -36,14 +36,14 @@ class Settings:
     exclude: tuple[str, ...] = ()  # AFTERTRACE_EXCLUDE
     root: str = ""  # AFTERTRACE_ROOT: the project's tree; default: the working directory at the start
     ring_bytes: int = 0  # AFTERTRACE_RING_BYTES; 0: min(16 MiB, 3 % of memory.max)
-    agent_socket: Path = Path()  # AFTERTRACE_AGENT_SOCKET
+    agent_socket: str = ""  # AFTERTRACE_AGENT_SOCKET
     endpoint: str = "http://127.0.0.1:4318"  # AFTERTRACE_ENDPOINT: where recordings and spans go
     server: str = "http://127.0.0.1:7070"  # AFTERTRACE_SERVER: where questions are asked
     token: str = ""  # AFTERTRACE_TOKEN: shown to the server by agents and the command line, asked for by the server
     agent_memory: int = 256 << 20  # AFTERTRACE_AGENT_MEMORY
-    spool_dir: Path = Path()  # AFTERTRACE_SPOOL_DIR
+    spool_dir: str = ""  # AFTERTRACE_SPOOL_DIR
     spool_bytes: int = 256 << 20  # AFTERTRACE_SPOOL_BYTES
-    store_dir: Path = Path()  # AFTERTRACE_STORE_DIR
+    store_dir: str = ""  # AFTERTRACE_STORE_DIR
 
 
 def _number(name: str, text: str, units: Mapping[str, int]) -> int:
@@ -109,12 +109,12 @@ def from_environment(env: Mapping[str, str] | None = None) -> Settings:
         exclude=_list(get("AFTERTRACE_EXCLUDE", "")),
         root=get("AFTERTRACE_ROOT", ""),
         ring_bytes=_number("AFTERTRACE_RING_BYTES", get("AFTERTRACE_RING_BYTES", "0"), _SIZES),
-        agent_socket=Path(get("AFTERTRACE_AGENT_SOCKET") or _runtime_dir() / "agent.sock"),
+        agent_socket=get("AFTERTRACE_AGENT_SOCKET") or f"{_runtime_dir()}/agent.sock",
         endpoint=get("AFTERTRACE_ENDPOINT", "http://127.0.0.1:4318").rstrip("/"),
         server=get("AFTERTRACE_SERVER", "http://127.0.0.1:7070").rstrip("/"),
         token=get("AFTERTRACE_TOKEN", ""),
         agent_memory=_number("AFTERTRACE_AGENT_MEMORY", get("AFTERTRACE_AGENT_MEMORY", "256MiB"), _SIZES),
-        spool_dir=Path(get("AFTERTRACE_SPOOL_DIR") or _data_dir() / "spool"),
+        spool_dir=get("AFTERTRACE_SPOOL_DIR") or f"{_data_dir()}/spool",
         spool_bytes=_number("AFTERTRACE_SPOOL_BYTES", get("AFTERTRACE_SPOOL_BYTES", "256MiB"), _SIZES),
-        store_dir=Path(get("AFTERTRACE_STORE_DIR") or _data_dir() / "store"),
+        store_dir=get("AFTERTRACE_STORE_DIR") or f"{_data_dir()}/store",
     )

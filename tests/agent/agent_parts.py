@@ -60,7 +60,7 @@ def connect():
         give_source()
 
 def give_source():
-    handover.send(line, handover.source_file(program, Path(program).read_bytes()))
+    handover.send(line, handover.SourceFile(program, Path(program).read_bytes()))
 
 def request(act, kind=2, parent=None, status=0):
     span = _native.Span("POST /pay", kind, parent, {"http.request.method": "POST"})

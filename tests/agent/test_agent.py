@@ -237,7 +237,7 @@ def test_garbage_closes_its_own_connection_only(agent, server, child):
             line.sendall(garbage)
             assert line.recv(100) == b""
     with handover.connect(agent.socket, 5) as line:
-        line.sendall(handover.encode(handover.source_file("x.py", b"pass")))
+        line.sendall(handover.encode(handover.SourceFile("x.py", b"pass")))
         assert line.recv(100) == b""
     assert agent.status()["counts"]["refused"] == 6
     assert server.kept(process.tell("fail")["trace"]).spans

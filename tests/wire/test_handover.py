@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import json
 import os
 import socket
@@ -14,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aftertrace.settings import LEVELS
-from aftertrace.wire import handover, zstd
+from aftertrace.wire import handover
 from aftertrace.wire.handover import Lines, Message, Ok, Refused, Ring, SetLevel, SourceFile, Status
 
 TEXT = st.text(max_size=20)
@@ -34,7 +33,7 @@ MESSAGES = st.one_of(
     ),
     st.builds(Ok, TEXT),
     st.builds(Refused, TEXT, TEXT),
-    st.builds(handover.source_file, TEXT, st.binary(max_size=200)),
+    st.builds(SourceFile, TEXT, st.binary(max_size=200)),
     st.builds(SetLevel, st.sampled_from(LEVELS), TEXT),
     st.just(Status()),
 )
@@ -89,21 +88,17 @@ def test_a_ring_whose_fields_are_off_is_refused(change: dict[str, object]) -> No
         handover.decode(json.dumps({**good, **change}).encode())
 
 
-def _source(data: bytes, sha256: str) -> bytes:
-    packed = base64.b64encode(zstd.compress(data)).decode()
-    return json.dumps({"type": "source", "path": "a.py", "sha256": sha256, "zstd": packed}).encode()
-
-
-def test_a_source_must_have_its_hash() -> None:
-    digest = handover.source_file("a.py", b"x = 1\n").sha256
-    assert handover.decode(_source(b"x = 1\n", digest)) == SourceFile("a.py", digest, b"x = 1\n")
+@pytest.mark.parametrize("data", ["x", "eA=", "eA==\n", "e A==", "é", "=", 5, None])
+def test_a_source_that_is_no_base64_is_refused(data: object) -> None:
     with pytest.raises(ValueError):
-        handover.decode(_source(b"x = 2\n", digest))
+        handover.decode(json.dumps({"type": "source", "path": "a.py", "data": data}).encode())
 
 
-def test_a_source_that_would_unpack_to_more_is_not_unpacked() -> None:
-    with pytest.raises(OverflowError):
-        handover.decode(_source(bytes(handover.SOURCE_LIMIT + 1), "0" * 64))
+def test_a_source_has_a_limit() -> None:
+    largest = SourceFile("a.py", bytes(handover.SOURCE_LIMIT))
+    assert handover.decode(handover.encode(largest)) == largest
+    with pytest.raises(ValueError):
+        handover.decode(handover.encode(SourceFile("a.py", largest.data + b"x")))
 
 
 def test_a_line_has_an_end() -> None:
@@ -148,7 +143,7 @@ def test_more_descriptors_than_wanted_are_not_left_open(pair: tuple[socket.socke
 
 def test_a_message_longer_than_a_socket_takes_at_once(pair: tuple[socket.socket, socket.socket]) -> None:
     ours, theirs = pair
-    source = handover.source_file("big.py", os.urandom(1 << 20))
+    source = SourceFile("big.py", os.urandom(1 << 20))
     child = os.fork()
     if not child:
         handover.send(ours, source)

@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 from aftertrace import __version__
@@ -53,8 +54,8 @@ class Agent:
         self._began = time.monotonic()
         self._counts, teller = Counts(), Teller()
         self._teller = teller
-        self._listener = Listener(settings.agent_socket)
-        self._outbox = Outbox(settings.spool_dir, settings.spool_bytes, self._counts, teller)
+        self._listener = Listener(Path(settings.agent_socket))
+        self._outbox = Outbox(Path(settings.spool_dir), settings.spool_bytes, self._counts, teller)
         self._shipper = Shipper(where, settings.token, self._outbox, self._counts, teller)
         self._sources = Sources()
         self._packer = Packer(Pack(self._sources, self._counts), self._outbox, teller)
@@ -159,8 +160,7 @@ class Agent:
                 process = self._connections[connection]
                 if process is None:
                     raise Garbage("a source before a ring")
-                self._sources.add(message)
-                process.add_source(message.path, message.sha256)
+                process.add_source(message.path, self._sources.add(message.data))
             case SetLevel():
                 connection.send(_line({"told": self._tell_level(message)}))
             case Status():
@@ -207,8 +207,7 @@ class Agent:
             while not connection.ended and (messages := connection.receive()):
                 for message in messages:
                     if isinstance(message, SourceFile):
-                        self._sources.add(message)
-                        process.add_source(message.path, message.sha256)
+                        process.add_source(message.path, self._sources.add(message.data))
         except Garbage:
             self._counts.refused += 1
 
@@ -229,12 +228,12 @@ class Agent:
             "agent": __version__,
             "pid": os.getpid(),
             "uptime_s": round(time.monotonic() - self._began, 1),
-            "socket": str(self._settings.agent_socket),
+            "socket": self._settings.agent_socket,
             "endpoint": self._settings.endpoint,
             "processes": [_process(one) for one in self._tails.alive.values()],
             "remembered": len(self._tails.processes) - len(self._tails.alive),
             "memory": self._tails.memory.state(),
-            "spool": {"directory": str(self._settings.spool_dir), **self._outbox.state()},
+            "spool": {"directory": self._settings.spool_dir, **self._outbox.state()},
             "counts": self._counts.to_json(),
         }
 

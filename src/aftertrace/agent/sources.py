@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import threading
 from collections import OrderedDict
 
 from aftertrace.wire import zstd
-from aftertrace.wire.handover import SourceFile
 
 _LIMIT = 64 << 20  # bytes, compressed
 
@@ -21,18 +21,21 @@ class Sources:
         self._bytes = 0
         self._lock = threading.Lock()
 
-    def add(self, source: SourceFile) -> None:
+    def add(self, data: bytes) -> str:
+        """Holds the file; its sha256, hex."""
+        sha256 = hashlib.sha256(data).hexdigest()
         with self._lock:
-            if source.sha256 in self._packed:
-                self._packed.move_to_end(source.sha256)
-                return
-        packed = zstd.compress(source.data)
+            if sha256 in self._packed:
+                self._packed.move_to_end(sha256)
+                return sha256
+        packed = zstd.compress(data)
         with self._lock:
-            self._packed[source.sha256] = packed
+            self._packed[sha256] = packed
             self._bytes += len(packed)
             while self._bytes > self._limit:
                 _, gone = self._packed.popitem(last=False)
                 self._bytes -= len(gone)
+        return sha256
 
     def to_send(self, sha256: str) -> bytes | None:
         """The file, zstd-compressed, if it is held and was not asked for before."""

@@ -8,7 +8,6 @@ import os
 import signal
 import sys
 import threading
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +25,7 @@ def _stop_on_signals() -> threading.Event:
 
 def _announce(settings: Settings, *, as_json: bool) -> None:
     """The ready line: for people on stderr, for programs on stdout."""
-    socket, endpoint = str(settings.agent_socket), settings.endpoint
+    socket, endpoint = settings.agent_socket, settings.endpoint
     if as_json:
         print(json.dumps({"agent_socket": socket, "endpoint": endpoint, "pid": os.getpid()}), flush=True)
     click.echo(f"aftertrace agent listens at {socket}, ships to {endpoint}", err=True)
@@ -47,13 +46,13 @@ def command(
     from aftertrace.agent.main import run  # noqa: PLC0415  # only when it is wanted
 
     settings = from_environment()
-    given: dict[str, Any] = {"agent_socket": (socket or settings.agent_socket).absolute()}
+    given: dict[str, Any] = {"agent_socket": str((socket or Path(settings.agent_socket)).absolute())}
     if endpoint:
         given["endpoint"] = endpoint.rstrip("/")
     if memory:
         given["agent_memory"] = parse_size("--memory", memory)
     if spool:
-        given["spool_dir"] = spool.absolute()
-    settings = replace(settings, **given)
+        given["spool_dir"] = str(spool.absolute())
+    settings = settings.replace(**given)
     logging.basicConfig(level=logging.WARNING, format="aftertrace agent: %(message)s", stream=sys.stderr)
     run(settings, _stop_on_signals(), lambda: _announce(settings, as_json=as_json))

@@ -9,7 +9,7 @@ import subprocess
 import sys
 import urllib.parse
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
@@ -71,7 +71,7 @@ def recorder(settings: Settings, found: Rules) -> Iterator[Finding]:
     ring = memory.ring_bytes(settings.ring_bytes)
     size = memory.definitions_bytes(ring)
     try:
-        _native.start(LEVELS.index(settings.level), ring_bytes=ring, defs_bytes=size, **asdict(found))
+        _native.start(LEVELS.index(settings.level), ring_bytes=ring, defs_bytes=size, **found.asdict())
     except (OSError, RuntimeError, ValueError) as error:
         yield Finding("ring", "bad", f"No ring of {ring >> 10} KiB can be had: {error}.", "AFTERTRACE_RING_BYTES=1MiB")
         return
@@ -100,7 +100,7 @@ def _parts(status: dict[str, Any], version: int) -> Iterator[Finding]:
 
 
 def agent(settings: Settings) -> Iterator[Finding]:
-    path = settings.agent_socket
+    path = Path(settings.agent_socket)
     hint = "Start one: aftertrace up, or aftertrace agent. AFTERTRACE_AGENT_SOCKET says where it listens."
     try:
         status = ask_agent(path)
@@ -161,8 +161,7 @@ def _knock(address: str) -> None:
 def settings_in_force(settings: Settings) -> list[dict[str, Any]]:
     """Each setting with its value and where it comes from."""
     found: list[dict[str, Any]] = []
-    for name in (field.name for field in fields(settings)):
-        value = getattr(settings, name)
+    for name, value in settings.asdict().items():
         names = [f"AFTERTRACE_{name.upper()}", *([_ALSO_FROM[name]] if name in _ALSO_FROM else [])]
         origin = next((variable for variable in names if os.environ.get(variable)), "default")
         shown: Any = "***" if name in _SECRET and value else value

@@ -50,7 +50,7 @@ def quiet_logs() -> None:
 def make_options(settings: Settings, store_dir: Path | None, **words: Any) -> Options:
     from aftertrace.serve.run import Options  # noqa: PLC0415  # heavy: only when it is wanted
 
-    return Options(store_dir=(store_dir or settings.store_dir).absolute(), **words)
+    return Options(store_dir=(store_dir or Path(settings.store_dir)).absolute(), **words)
 
 
 def announce(title: str, addresses: Addresses, store_dir: Path, *, as_json: bool, **more: str) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -45,9 +44,7 @@ def _line(connection: Any) -> bytes:
 @click.option("--json", "as_json", is_flag=True, help="As one line of JSON.")
 def command(socket: Path | None, *, as_json: bool) -> None:
     """How the agent on this machine is: its processes, its memory, what it shipped."""
-    settings = from_environment()
-    settings = replace(settings, agent_socket=(socket or settings.agent_socket).absolute())
-    answer = ask(settings.agent_socket)
+    answer = ask((socket or Path(from_environment().agent_socket)).absolute())
     click.echo(json.dumps(answer) if as_json else "\n".join(_lines(answer)))
 
 

@@ -32,13 +32,13 @@ def command(store_dir: Path | None, agent_socket: Path | None, *, as_json: bool,
     quiet_logs()
     settings = from_environment()
     options = make_options(settings, store_dir, **words)
-    socket = (agent_socket or settings.agent_socket).absolute()
+    socket = (agent_socket or Path(settings.agent_socket)).absolute()
     if listen.answers(socket):  # or the agent that we start would end again and again
         raise listen.taken(socket)
 
     def ready(addresses: Addresses) -> None:
         announce("aftertrace is up", addresses, options.store_dir, as_json=as_json, agent_socket=str(socket))
-        prefix = "" if socket == settings.agent_socket else f"AFTERTRACE_AGENT_SOCKET={socket} "
+        prefix = "" if socket == Path(settings.agent_socket) else f"AFTERTRACE_AGENT_SOCKET={socket} "
         click.echo(f"Record a program:  {prefix}aftertrace run --service NAME -- python app.py", err=True)
 
     async def agent(addresses: Addresses, stop: asyncio.Event) -> None:

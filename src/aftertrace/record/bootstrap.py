@@ -7,8 +7,11 @@ import sys
 from aftertrace.errors import UsageError
 from aftertrace.record import recorder
 from aftertrace.record.program import Program
-from aftertrace.record.recorder import Say
 from aftertrace.settings import from_environment
+
+TYPE_CHECKING = False  # nothing is imported at a start that can be done without
+if TYPE_CHECKING:
+    from aftertrace.record.recorder import Say
 
 
 def start(say: Say) -> None:

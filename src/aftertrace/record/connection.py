@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import _socket  # not what a library such as gevent puts in its place
 import os
-import socket
 
 from aftertrace.wire import handover
-from aftertrace.wire.handover import Lines, Message
+from aftertrace.wire.handover import Lines
 
-_Socket = socket.socket  # taken now: a library such as gevent may put another in its place
+TYPE_CHECKING = False  # nothing is imported at a start that can be done without
+if TYPE_CHECKING:
+    from aftertrace.wire.handover import Message
 
 
 class Connection:
@@ -18,7 +20,7 @@ class Connection:
     def __init__(self, path: str) -> None:
         """OSError: nobody is there, or somebody who may not be."""
         _check_owner(path)
-        self._socket = _Socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
+        self._socket = _socket.socket(_socket.AF_UNIX, _socket.SOCK_STREAM | _socket.SOCK_CLOEXEC)
         self._identity = identity(self._socket.fileno())
         self._lines = Lines()
         self._socket.setblocking(False)
@@ -68,6 +70,6 @@ def identity(fd: int) -> tuple[int, int]:
 
 def _check_owner(path: str) -> None:
     """The ring holds values: a directory that another user made in /tmp under our name gets nothing."""
-    owner = os.stat(os.path.dirname(path) or ".").st_uid  # noqa: PTH116, PTH120  # as cheap as it gets, in every retry
+    owner = os.stat(os.path.dirname(path) or ".").st_uid
     if owner not in {os.geteuid(), 0}:
         raise PermissionError(f"the agent's directory belongs to user {owner}")

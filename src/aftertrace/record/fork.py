@@ -8,11 +8,15 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable
-from types import FrameType, ModuleType
 
 from aftertrace import _native
-from aftertrace.record.link import Link
+
+TYPE_CHECKING = False  # nothing is imported at a start that can be done without
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from types import FrameType, ModuleType
+
+    from aftertrace.record.link import Link
 
 _UTILS = ("multiprocessing.util", "billiard.util")  # of children that leave by os._exit, without atexit
 _TRIES = 1000
@@ -63,7 +67,7 @@ class Forks:
 
 def _threads() -> int:
     try:
-        return len(os.listdir("/proc/self/task"))  # noqa: PTH208  # only their number
+        return len(os.listdir("/proc/self/task"))
     except OSError:
         return 1
 

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import os
 import sys
-from collections.abc import Iterable
-from dataclasses import replace
-from pathlib import Path
 
 from aftertrace.record import bootstrap, recorder
 from aftertrace.record.program import Program
-from aftertrace.settings import Settings, from_environment, parse_budget, parse_level
+from aftertrace.settings import from_environment, parse_budget, parse_level
+
+TYPE_CHECKING = False  # nothing is imported at a start that can be done without
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from pathlib import Path
+
+    from aftertrace.settings import Settings
 
 
 def install(
@@ -55,15 +60,14 @@ def override(
     agent_socket: str | Path | None = None,
 ) -> Settings:
     """Settings with these words in place of the environment's. Raises UsageError."""
-    return replace(
-        settings,
+    return settings.replace(
         service=settings.service if service is None else service,
         level=settings.level if level is None else parse_level(level),
         budget=settings.budget if budget is None else parse_budget(str(budget)),
         include=settings.include if include is None else tuple(include),
         exclude=settings.exclude if exclude is None else tuple(exclude),
         root=settings.root if root is None else str(root),
-        agent_socket=settings.agent_socket if agent_socket is None else Path(agent_socket),
+        agent_socket=settings.agent_socket if agent_socket is None else os.fspath(agent_socket),
     )
 
 

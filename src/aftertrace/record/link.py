@@ -9,15 +9,22 @@ from __future__ import annotations
 
 import _thread
 import os
-import signal
 import time
-from collections.abc import Callable
 
 from aftertrace import _native
 from aftertrace.record.connection import Connection, identity
 from aftertrace.record.sources import Sources
-from aftertrace.settings import Level
-from aftertrace.wire.handover import Message, Ok, Refused, Ring, SetLevel
+from aftertrace.wire.handover import Ok, Refused, SetLevel
+
+TYPE_CHECKING = False  # nothing is imported at a start that can be done without
+if TYPE_CHECKING:
+    import signal
+    from collections.abc import Callable
+
+    from aftertrace.settings import Level
+    from aftertrace.wire.handover import Message, Ring
+else:
+    import _signal as signal  # without its enums
 
 # Taken now: a library such as gevent may put others in their place.
 _sleep, _monotonic = time.sleep, time.monotonic
@@ -94,7 +101,7 @@ class Link:
         if self._running and self._wake.locked():
             self._wake.release()
         until = _monotonic() + _JOIN_S
-        while self._running or (self._tid and os.path.exists(f"/proc/self/task/{self._tid}")):  # noqa: PTH110
+        while self._running or (self._tid and os.path.exists(f"/proc/self/task/{self._tid}")):
             if _monotonic() > until:
                 return False
             _sleep(0.0001)

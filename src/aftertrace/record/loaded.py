@@ -4,9 +4,14 @@ from __future__ import annotations
 
 import gc
 import sys
-from types import CodeType, FunctionType, ModuleType
 
 from aftertrace import _native
+
+TYPE_CHECKING = False  # nothing is imported at a start that can be done without
+if TYPE_CHECKING:
+    from types import CodeType
+
+_FunctionType, _ModuleType = type(lambda: None), type(sys)
 
 
 def arm() -> int:
@@ -16,13 +21,13 @@ def arm() -> int:
         return 0
     codes = {id(code): code for code in _running()}
     for found in gc.get_objects():
-        if type(found) is FunctionType:
+        if type(found) is _FunctionType:
             codes[id(found.__code__)] = found.__code__
     return sum(_native.arm(code) for code in codes.values())
 
 
 def _is_user(module: object) -> bool:
-    if type(module) is not ModuleType:
+    if type(module) is not _ModuleType:
         return False
     path = module.__dict__.get("__file__")
     return type(path) is str and _native.why_user(path)[0]

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 MOST = 16 << 20
 LEAST = 512 << 10
 _SHARE = 0.03
-_ROOT = Path("/sys/fs/cgroup")
+_ROOT = "/sys/fs/cgroup"
 
 
 def ring_bytes(asked: int) -> int:
@@ -23,29 +21,32 @@ def definitions_bytes(ring: int) -> int:
     return max(1 << 20, ring // 4)
 
 
-def memory_limit(root: Path = _ROOT, own: Path = Path("/proc/self/cgroup")) -> int | None:
+def memory_limit(root: str = _ROOT, own: str = "/proc/self/cgroup") -> int | None:
     """The lowest memory limit of this process's cgroups, v2 or v1, in bytes; None: none is set."""
-    paths: list[Path] = []
+    paths: list[str] = []
     for line in _text(own).splitlines():
         number, _, group = line.partition(":")
         controllers, _, path = group.partition(":")
-        relative = path.lstrip("/")
+        relative = path.strip("/")
         if number == "0" and not controllers:
-            paths += [place / "memory.max" for place in _up(root, relative)]
+            paths += [f"{place}/memory.max" for place in _up(root, relative)]
         elif "memory" in controllers.split(","):
-            paths += [place / "memory.limit_in_bytes" for place in _up(root / "memory", relative)]
+            paths += [f"{place}/memory.limit_in_bytes" for place in _up(f"{root}/memory", relative)]
     limits = [int(text) for text in map(_text, paths) if text.isdigit()]
     return min((limit for limit in limits if 0 < limit < 1 << 60), default=None)
 
 
-def _up(root: Path, relative: str) -> list[Path]:
+def _up(root: str, relative: str) -> list[str]:
     """The group's directory and all above it, ``root`` included."""
-    place = root / relative
-    return [place, *(parent for parent in place.parents if parent.is_relative_to(root))] if relative else [root]
+    found = [root]
+    for part in relative.split("/") if relative else []:
+        found.append(f"{found[-1]}/{part}")
+    return found
 
 
-def _text(path: Path) -> str:
+def _text(path: str) -> str:
     try:
-        return path.read_text("utf-8", "replace").strip()
-    except OSError:
+        with open(path, encoding="utf-8", errors="replace") as file:
+            return file.read().strip()
+    except (OSError, ValueError):
         return ""

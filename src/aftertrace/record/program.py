@@ -6,8 +6,7 @@ the service's name and the user's package follow. Nothing is imported or run for
 
 from __future__ import annotations
 
-import re
-from pathlib import Path, PurePath
+import os
 
 # Programs that run somebody else's code, named on their command line: their own package is a library.
 RUNNERS = frozenset(
@@ -17,9 +16,6 @@ RUNNERS = frozenset(
 )
 _WITH_VALUE = "WX"  # one-letter interpreter options that take a value
 _ISOLATING = {"I": "-I", "E": "-E", "S": "-S"}  # those under which our sitecustomize is not run
-_TARGET = re.compile(r"[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*(?::[A-Za-z_]\w*[\w.]*(?:\(\))?)?")
-_IMPORTED = re.compile(rb"^\s*(?:from|import)\s+([A-Za-z_][\w.]*)", re.MULTILINE)
-_PYTHON = re.compile(r"python(?:\d+(?:\.\d+)?t?)?|pypy(?:\d+(?:\.\d+)?)?")
 _HEAD = 4096  # bytes of a console script that are looked at
 
 
@@ -80,22 +76,22 @@ class Program:
         previous = ""
         for word in self.arguments:
             named = previous in {"-A", "--app"}
-            if _TARGET.fullmatch(word) and (named or ":" in word or "." in word):
+            if (named or ":" in word or "." in word) and _is_target(word):
                 found.append(word.partition(":")[0])
             previous = word
         return found
 
     def service(self) -> str:
         """A name for the service: of the module that a runner runs, else of the module or script."""
-        pointed = [word.partition(":")[0] for word in self.arguments if ":" in word and _TARGET.fullmatch(word)]
-        runner = self.module.partition(".")[0] or PurePath(self.script).name
+        pointed = [word.partition(":")[0] for word in self.arguments if ":" in word and _is_target(word)]
+        runner = self.module.partition(".")[0] or os.path.basename(self.script)
         if pointed and not runner.endswith(".py"):
             return pointed[0]
         if self.module:
             return self.module.removesuffix(".__main__")
-        name = PurePath(self.script).name
+        name = os.path.basename(self.script.rstrip("/"))
         if name in {"__main__.py", ""}:
-            name = Path(self.script).absolute().parent.name if name else "python"
+            name = os.path.basename(os.path.dirname(os.path.abspath(self.script))) if name else "python"
         return name.removesuffix(".py")
 
     def has_user_code(self) -> bool:
@@ -112,13 +108,22 @@ class Program:
 
 def is_python(word: str) -> bool:
     """``python``, ``python3.13``, ``/venv/bin/python``."""
-    return _PYTHON.fullmatch(PurePath(word).name) is not None
+    name = os.path.basename(word)
+    version = name.removeprefix("python") if name.startswith("python") else name.removeprefix("pypy")
+    return version != name and (not version or version.removesuffix("t").replace(".", "", 1).isdecimal())
+
+
+def _is_target(word: str) -> bool:
+    """``shop.app:app``, ``shop.app:make()``, ``worker.tasks.huey``."""
+    module, colon, attribute = word.partition(":")
+    parts = [*module.split("."), *(attribute.removesuffix("()").split(".") if colon else [])]
+    return all(part.isidentifier() for part in parts)
 
 
 def head(path: str) -> bytes:
     """The first bytes of a file; nothing when it cannot be read."""
     try:
-        with Path(path).open("rb") as file:
+        with open(path, "rb") as file:
             return file.read(_HEAD)
     except (OSError, ValueError):
         return b""
@@ -130,7 +135,7 @@ def shebang(path: str) -> list[str]:
     if not first.startswith(b"#!"):
         return []
     words = first[2:].decode("utf-8", "surrogateescape").split()
-    if words and PurePath(words[0]).name == "env":
+    if words and os.path.basename(words[0]) == "env":
         words = [word for word in words[1:] if word != "-S"]
     return words
 
@@ -139,5 +144,6 @@ def script_imports(path: str) -> list[str]:
     """The modules that an installed console script imports (``from shop.cli import main``)."""
     if not path or path.endswith(".py") or not shebang(path):
         return []
-    names = [name.decode("ascii", "replace") for name in _IMPORTED.findall(head(path))]
-    return [name for name in names if name not in {"re", "sys"}]
+    lines = [line.replace(",", " ").split() for line in head(path).decode("ascii", "replace").splitlines()]
+    names = [words[1] for words in lines if len(words) > 1 and words[0] in {"from", "import"}]
+    return [name for name in names if name not in {"re", "sys"} and _is_target(name)]

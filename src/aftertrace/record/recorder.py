@@ -5,17 +5,21 @@ from __future__ import annotations
 import atexit
 import os
 import sys
-from collections.abc import Callable
-from pathlib import Path
 
 from aftertrace import _native
 from aftertrace.record import loaded, memory, resource
 from aftertrace.record.fork import Forks
 from aftertrace.record.link import Link
-from aftertrace.record.program import Program
-from aftertrace.record.roots import Rules, entry_directories, rules
-from aftertrace.settings import LEVELS, Level, Settings
+from aftertrace.record.roots import entry_directories, rules
+from aftertrace.settings import LEVELS
 from aftertrace.wire.handover import Ring
+
+TYPE_CHECKING = False  # nothing is imported at a start that can be done without
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from aftertrace.record.program import Program
+    from aftertrace.settings import Level, Settings
 
 type Say = Callable[[str], object]  # takes "slug: sentence", to be told once
 
@@ -57,8 +61,8 @@ class Recorder:
         self.service = resource.service(settings, program)
         self.level: Level = settings.level
         self._resource = resource.attributes(self.service, settings.root)
-        self.rules: Rules = rules(settings, program, _entries(program))
-        self.link = Link(str(settings.agent_socket.absolute()), self._offer, self._set_level)
+        self.rules = rules(settings, program, _entries(program))
+        self.link = Link(os.path.abspath(settings.agent_socket), self._offer, self._set_level)
 
     def begin(self) -> None:
         """OSError: no ring can be had."""
@@ -103,9 +107,7 @@ class Recorder:
 def _entries(program: Program) -> tuple[str, ...]:
     """The user's installed packages: of this command, and of those that started it (a worker's own command line says
     nothing)."""
-    inherited = [
-        part for part in os.environ.get("AFTERTRACE_ENTRIES", "").split(os.pathsep) if Path(part).is_absolute()
-    ]
+    inherited = [part for part in os.environ.get("AFTERTRACE_ENTRIES", "").split(os.pathsep) if part.startswith("/")]
     found = tuple(dict.fromkeys([*inherited, *entry_directories(program)]))
     if found:
         os.environ["AFTERTRACE_ENTRIES"] = os.pathsep.join(found)

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 import sys
-from pathlib import Path
 
 from aftertrace import __version__
-from aftertrace.record.program import Program
-from aftertrace.settings import Settings
+
+TYPE_CHECKING = False  # nothing is imported at a start that can be done without
+if TYPE_CHECKING:
+    from aftertrace.record.program import Program
+    from aftertrace.settings import Settings
 
 type Attributes = dict[str, str | int]
 
@@ -41,7 +43,7 @@ def service(settings: Settings, program: Program) -> str:
 
 def attributes(name: str, root: str) -> Attributes:
     """The resource of this process. ``root`` is where its .git is looked for."""
-    revision = git_revision(Path(root))
+    revision = git_revision(root)
     return {
         **({"vcs.ref.head.revision": revision} if revision else {}),
         "host.name": os.uname().nodename,
@@ -57,47 +59,49 @@ def attributes(name: str, root: str) -> Attributes:
     }
 
 
-def git_revision(root: Path) -> str:
+def git_revision(root: str) -> str:
     """The commit that is checked out around ``root``, from git's own files; "" when there is none."""
     try:
-        for directory in (root, *root.parents):
-            git = directory / ".git"
-            if git.exists():
-                return _head(_git_directory(git))
+        place = os.path.abspath(root)
+        while not os.path.exists(f"{place}/.git"):
+            if place == "/":
+                return ""
+            place = os.path.dirname(place)
+        return _head(_git_directory(place))
     except (OSError, ValueError):
-        pass
-    return ""
+        return ""
 
 
-def _git_directory(git: Path) -> Path:
+def _git_directory(place: str) -> str:
     """``.git`` itself, or what it points to in a worktree or submodule."""
-    if git.is_dir():
-        return git
-    return git.parent / git.read_text("utf-8").removeprefix("gitdir:").strip()
+    git = f"{place}/.git"
+    return git if os.path.isdir(git) else os.path.join(place, _text(git).removeprefix("gitdir:").strip())
 
 
-def _head(git: Path) -> str:
-    head = (git / "HEAD").read_text("utf-8").strip()
+def _head(git: str) -> str:
+    head = _text(f"{git}/HEAD")
     if not head.startswith("ref:"):
         return _revision(head)
     name = head.removeprefix("ref:").strip()
-    common = git / "commondir"
-    places = [git, git / common.read_text("utf-8").strip()] if common.exists() else [git]
+    common = f"{git}/commondir"
+    places = [git, os.path.join(git, _text(common))] if os.path.exists(common) else [git]
     for place in places:
-        if (place / name).is_file():
-            return _revision((place / name).read_text("utf-8").strip())
-    return _packed(places[-1] / "packed-refs", name)
+        if os.path.isfile(f"{place}/{name}"):
+            return _revision(_text(f"{place}/{name}"))
+    return _packed(f"{places[-1]}/packed-refs", name)
 
 
-def _packed(path: Path, name: str) -> str:
-    if not path.exists():
-        return ""
-    with path.open(encoding="utf-8") as file:
-        for line in file.read(_MUCH).splitlines():
-            revision, _, ref = line.partition(" ")
-            if ref == name:
-                return _revision(revision)
+def _packed(path: str, name: str) -> str:
+    for line in _text(path).splitlines() if os.path.exists(path) else []:
+        revision, _, ref = line.partition(" ")
+        if ref == name:
+            return _revision(revision)
     return ""
+
+
+def _text(path: str) -> str:
+    with open(path, encoding="utf-8") as file:
+        return file.read(_MUCH).strip()
 
 
 def _revision(text: str) -> str:

@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
-import importlib.machinery
 import os
 import site
 import sys
-import sysconfig
-from dataclasses import dataclass
-from pathlib import Path
+from _frozen_importlib_external import PathFinder  # importlib.machinery's
 
-from aftertrace.record.program import Program
-from aftertrace.settings import Settings
+from aftertrace.fields import Fields
 
-_PACKAGE = Path(__file__).absolute().parent.parent  # aftertrace itself is never user code
+TYPE_CHECKING = False  # nothing is imported at a start that can be done without
+if TYPE_CHECKING:
+    from importlib.machinery import ModuleSpec
+
+    from aftertrace.record.program import Program
+    from aftertrace.settings import Settings
+
+_PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))  # aftertrace itself is never user code
+_STDLIB = os.path.dirname(os.path.abspath(os.__file__))
 
 
-@dataclass(frozen=True, slots=True)
-class Rules:
+class Rules(Fields):
     """Directories end in a slash; include and exclude are fnmatch globs on absolute paths. Exclude wins over include,
     include over libraries, libraries over roots."""
 
@@ -29,9 +32,9 @@ class Rules:
 
 def rules(settings: Settings, program: Program, entries: tuple[str, ...] = ()) -> Rules:
     """``entries``: directories that an earlier process of the same run found to be the user's."""
-    root = Path(settings.root).absolute()
+    root = os.path.abspath(settings.root)
     known = libraries(root)
-    scripts = [path for path in script_directory(program) if not any(path.is_relative_to(place) for place in known)]
+    scripts = [path for path in script_directory(program) if not any(_within(path, place) for place in known)]
     return Rules(
         roots=_both([root, *scripts]),
         libraries=_both(known),
@@ -40,32 +43,37 @@ def rules(settings: Settings, program: Program, entries: tuple[str, ...] = ()) -
     )
 
 
-def script_directory(program: Program) -> list[Path]:
+def script_directory(program: Program) -> list[str]:
     """Where the script lies; its neighbours are imported from there."""
-    return [Path(program.script).absolute().parent] if program.script and Path(program.script).exists() else []
+    script = program.script
+    return [os.path.dirname(os.path.abspath(script))] if script and os.path.exists(script) else []
 
 
-def libraries(root: Path) -> list[Path]:
+def libraries(root: str) -> list[str]:
     """The standard library, site-packages, and the virtual environment, unless the project lies in it."""
-    names = ("stdlib", "platstdlib", "purelib", "platlib")
-    found = [Path(path) for path in (sysconfig.get_path(name) for name in names) if path]
-    found += [Path(path) for path in (*site.getsitepackages(), site.getusersitepackages())]
-    found += [Path(path) for path in sys.path if Path(path).name in {"site-packages", "dist-packages"}]
-    if sys.prefix != sys.base_prefix and not root.is_relative_to(sys.prefix):
-        found.append(Path(sys.prefix))
+    version = os.path.basename(_STDLIB)
+    found = [_STDLIB, *(f"{sys.base_exec_prefix}/{lib}/{version}" for lib in dict.fromkeys(("lib", sys.platlibdir)))]
+    found += [*site.getsitepackages(), site.getusersitepackages()]
+    found += [path for path in sys.path if os.path.basename(path) in {"site-packages", "dist-packages"}]
+    if sys.prefix != sys.base_prefix and not _within(root, sys.prefix):
+        found.append(sys.prefix)
     return [*found, _PACKAGE]
 
 
-def _both(directories: list[Path]) -> tuple[str, ...]:
+def _within(path: str, directory: str) -> bool:
+    return f"{path}/".startswith(f"{directory.rstrip('/')}/")
+
+
+def _both(directories: list[str]) -> tuple[str, ...]:
     """As written and with links followed: a code object's file name is whichever the import found."""
     found: dict[str, None] = {}
     for directory in directories:
-        for path in (os.path.abspath(directory), os.path.realpath(directory)):  # noqa: PTH100  # as import spells it
+        for path in (os.path.abspath(directory), os.path.realpath(directory)):  # as import spells it
             found[path.rstrip("/") + "/"] = None
     return tuple(found)
 
 
-def _globs(words: tuple[str, ...], root: Path) -> tuple[str, ...]:
+def _globs(words: tuple[str, ...], root: str) -> tuple[str, ...]:
     """Paths and dotted modules as globs on absolute paths."""
     found: list[str] = []
     for word in words:
@@ -77,8 +85,8 @@ def _globs(words: tuple[str, ...], root: Path) -> tuple[str, ...]:
     return tuple(found)
 
 
-def _path_globs(word: str, root: Path) -> list[str]:
-    word = os.path.expanduser(word)  # noqa: PTH111  # a glob is no path yet
+def _path_globs(word: str, root: str) -> list[str]:
+    word = os.path.expanduser(word)
     absolute = word if word.startswith(("/", "*")) else f"{root}/{word.removeprefix('./')}"
     return [absolute, f"{absolute.rstrip('/')}/*"]
 
@@ -95,10 +103,9 @@ def entry_directories(program: Program) -> tuple[str, ...]:
 def package_directories(name: str) -> list[str]:
     """The directories of a top-level package outside the standard library; [] when it is none."""
     spec = _find(name, sys.path)
-    stdlib = f"{sysconfig.get_path('stdlib')}/"
     places = (spec.submodule_search_locations if spec else None) or []
-    found = [os.path.abspath(path) for path in places]  # noqa: PTH100  # as import spells it
-    return [f"{path}/" for path in found if not path.startswith(stdlib) or "-packages/" in path]
+    found = [os.path.abspath(path) for path in places]  # as import spells it
+    return [f"{path}/" for path in found if not _within(path, _STDLIB) or "-packages/" in path]
 
 
 def module_file(name: str, first: list[str]) -> str:
@@ -114,8 +121,8 @@ def module_file(name: str, first: list[str]) -> str:
     return origin
 
 
-def _find(name: str, path: list[str]) -> importlib.machinery.ModuleSpec | None:
+def _find(name: str, path: list[str]) -> ModuleSpec | None:
     try:
-        return importlib.machinery.PathFinder.find_spec(name, path)
+        return PathFinder.find_spec(name, path)
     except (ImportError, ValueError, OSError):
         return None

@@ -80,7 +80,7 @@ def warnings(found: Command, settings: Settings) -> list[str]:
         if isolated:
             flags = " and ".join(dict.fromkeys(isolated))
             said.append(f"Python started with {flags} reads no environment: the program runs, and is not recorded.")
-    if not settings.agent_socket.is_socket():
+    if not Path(settings.agent_socket).is_socket():
         said.append(
             f"no agent at {settings.agent_socket}: what is recorded stays in the process until one starts"
             " (aftertrace up, or aftertrace agent)."
@@ -95,7 +95,7 @@ def environment(env: Mapping[str, str], settings: Settings, found: Command) -> d
         "AFTERTRACE_LEVEL": settings.level,
         "AFTERTRACE_BUDGET": f"{settings.budget:g}",
         "AFTERTRACE_ROOT": str(Path(settings.root).absolute()),
-        "AFTERTRACE_AGENT_SOCKET": str(settings.agent_socket.absolute()),
+        "AFTERTRACE_AGENT_SOCKET": str(Path(settings.agent_socket).absolute()),
         "AFTERTRACE_DEFAULT_SERVICE": service_of(found),
     }
     if settings.service and settings.service != env.get("OTEL_SERVICE_NAME"):

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import os
 import stat
-from pathlib import Path
 
-from aftertrace.wire.handover import SOURCE_LIMIT, SourceFile, source_file
+from aftertrace.wire.handover import SOURCE_LIMIT, SourceFile
 
 
 class Sources:
@@ -20,7 +19,7 @@ class Sources:
         if path in self._seen:
             return False
         try:
-            found = Path(path).stat()
+            found = os.stat(path)
         except (OSError, ValueError):
             return False
         if stat.S_ISREG(found.st_mode):
@@ -35,12 +34,12 @@ class Sources:
         if path not in self._seen:
             return None
         try:
-            with Path(path).open("rb") as file:
+            with open(path, "rb") as file:
                 unchanged = _shape(os.fstat(file.fileno())) == self._seen[path]
                 data = file.read(SOURCE_LIMIT + 1) if unchanged else b""
         except OSError:
             return None
-        return source_file(path, data) if unchanged and len(data) <= SOURCE_LIMIT else None
+        return SourceFile(path, data) if unchanged and len(data) <= SOURCE_LIMIT else None
 
 
 def _shape(found: os.stat_result) -> tuple[int, int]:

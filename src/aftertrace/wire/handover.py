@@ -6,63 +6,63 @@ level. A line that cannot be read raises ValueError, and the reader of it closes
 
 from __future__ import annotations
 
-import array
-import base64
-import hashlib
-import json
+import _socket
 import os
-import socket
-from dataclasses import asdict, dataclass, field
-from pathlib import Path
-from typing import Any
+import sys
+from binascii import a2b_base64, b2a_base64
 
-from aftertrace.settings import LEVELS, Level
-from aftertrace.wire import zstd
+from aftertrace.fields import Fields
+from aftertrace.settings import LEVELS
+from aftertrace.wire import lean_json
+
+TYPE_CHECKING = False  # a recorded program loads this module
+if TYPE_CHECKING:
+    import socket
+    from collections.abc import Mapping
+    from pathlib import Path
+    from typing import Any
+
+    from aftertrace.settings import Level
 
 VERSION = 1
 LINE_LIMIT = 8 << 20  # bytes of one line that a reader takes
 SOURCE_LIMIT = 4 << 20  # bytes of one file
 _CHUNK = 1 << 16
+_DESCRIPTOR = 4  # bytes of one among the rights
 
 
-@dataclass(frozen=True, slots=True)
-class Ring:
+class Ring(Fields):
     """A process offers its ring; the memfd travels with the line's bytes."""
 
     process_uid: str  # 32 hex digits
     pid: int
     service: str
     level: Level
-    resource: dict[str, Any] = field(default_factory=dict)  # OTel resource attributes
+    resource: Mapping[str, Any] = {}  # OTel resource attributes
     argv: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Ok:
+class Ok(Fields):
     """The agent has taken the ring."""
 
     agent: str  # its version
 
 
-@dataclass(frozen=True, slots=True)
-class Refused:
+class Refused(Fields):
     """The agent does not want it; the process goes on without."""
 
     slug: str
     message: str
 
 
-@dataclass(frozen=True, slots=True)
-class SourceFile:
-    """One file of user code, as its bytes are on disk. ``sha256`` is of ``data``."""
+class SourceFile(Fields):
+    """One file of user code, as its bytes are on disk."""
 
     path: str
-    sha256: str
     data: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class SetLevel:
+class SetLevel(Fields):
     """From the agent to a process: record at this level from now on. From a command to the agent: tell it to every
     process of this service, "" for all."""
 
@@ -70,40 +70,34 @@ class SetLevel:
     service: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Status:
+class Status(Fields):
     """A command asks the agent how it is; the answer is one line of plain JSON."""
 
 
 type Message = Ring | Ok | Refused | SourceFile | SetLevel | Status
 
 
-def source_file(path: str, data: bytes) -> SourceFile:
-    return SourceFile(path, hashlib.sha256(data).hexdigest(), data)
-
-
 def encode(message: Message) -> bytes:
     """The message as one line."""
     match message:
         case Ring():
-            data = {"type": "ring", "version": VERSION, **asdict(message)}
+            data = {"type": "ring", "version": VERSION, **message.asdict()}
         case Ok():
-            data = {"type": "ok", **asdict(message)}
+            data = {"type": "ok", **message.asdict()}
         case Refused():
-            data = {"type": "refused", **asdict(message)}
+            data = {"type": "refused", **message.asdict()}
         case SourceFile():
-            packed = base64.b64encode(zstd.compress(message.data)).decode("ascii")
-            data = {"type": "source", "path": message.path, "sha256": message.sha256, "zstd": packed}
+            data = {"type": "source", "path": message.path, "data": b2a_base64(message.data, newline=False).decode()}
         case SetLevel():
-            data = {"type": "level", **asdict(message)}
+            data = {"type": "level", **message.asdict()}
         case Status():
             data = {"type": "status"}
-    return json.dumps(data, separators=(",", ":")).encode("utf-8", "surrogatepass") + b"\n"
+    return lean_json.dumps(data) + b"\n"
 
 
 def decode(line: bytes) -> Message:
-    """What encode() was given. ValueError: not a message of this version, a field that is off, a wrong hash."""
-    data = json.loads(line)
+    """What encode() was given. ValueError: not a message of this version, a field that is off."""
+    data = lean_json.loads(line)
     if not isinstance(data, dict):
         raise ValueError("a message is a JSON object")  # noqa: TRY004  # broken data, not a caller's mistake
     kind = data.get("type")
@@ -149,11 +143,10 @@ def _ring(data: dict[str, Any]) -> Ring:
 
 
 def _source(data: dict[str, Any]) -> SourceFile:
-    content = zstd.decompress(base64.b64decode(_text(data, "zstd"), validate=True), SOURCE_LIMIT)
-    found = source_file(_text(data, "path"), content)
-    if found.sha256 != data.get("sha256"):
-        raise ValueError("the source's hash is wrong")
-    return found
+    content = a2b_base64(_text(data, "data"), strict_mode=True)
+    if len(content) > SOURCE_LIMIT:
+        raise ValueError(f"a source is longer than {SOURCE_LIMIT} bytes")
+    return SourceFile(_text(data, "path"), content)
 
 
 class Lines:
@@ -178,8 +171,10 @@ class Lines:
             raise ValueError(f"a line is longer than {LINE_LIMIT} bytes")
 
 
-def connect(path: Path, timeout: float) -> socket.socket:
-    """A connection to the agent's socket; ``timeout`` in seconds. OSError: nobody is there."""
+def connect(path: str | Path, timeout: float) -> socket.socket:
+    """A connection to the agent's socket, for commands; ``timeout`` in seconds. OSError: nobody is there."""
+    import socket  # noqa: PLC0415  # a recorded program connects without it
+
     connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
     try:
         connection.settimeout(timeout)
@@ -190,29 +185,27 @@ def connect(path: Path, timeout: float) -> socket.socket:
     return connection
 
 
-def send(connection: socket.socket, message: Message, fd: int = -1) -> None:
+def send(connection: _socket.socket, message: Message, fd: int = -1) -> None:
     """The whole message; ``fd`` travels with its first byte. OSError: the other side is gone, or too slow (no SIGPIPE,
     which the program may have made deadly)."""
     line = encode(message)
     sent = 0
     if fd >= 0:
-        rights = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", [fd]))]
-        sent = connection.sendmsg([line[:_CHUNK]], rights, socket.MSG_NOSIGNAL)
+        rights = [(_socket.SOL_SOCKET, _socket.SCM_RIGHTS, fd.to_bytes(_DESCRIPTOR, sys.byteorder))]
+        sent = connection.sendmsg([line[:_CHUNK]], rights, _socket.MSG_NOSIGNAL)
     if sent < len(line):  # the other side may have answered and closed already
-        connection.sendall(line[sent:], socket.MSG_NOSIGNAL)
+        connection.sendall(line[sent:], _socket.MSG_NOSIGNAL)
 
 
-def receive(connection: socket.socket) -> tuple[bytes, list[int]]:
+def receive(connection: _socket.socket) -> tuple[bytes, list[int]]:
     """What has come: bytes (b"": the other side closed) and file descriptors, which the caller owns. OSError."""
-    data, ancillary, _, _ = connection.recvmsg(
-        _CHUNK, socket.CMSG_SPACE(4 * array.array("i").itemsize), socket.MSG_CMSG_CLOEXEC
-    )
+    space = _socket.CMSG_SPACE(4 * _DESCRIPTOR)
+    data, ancillary, _, _ = connection.recvmsg(_CHUNK, space, _socket.MSG_CMSG_CLOEXEC)
     descriptors: list[int] = []
     for level, kind, payload in ancillary:
-        if level == socket.SOL_SOCKET and kind == socket.SCM_RIGHTS:
-            rights = array.array("i")
-            rights.frombytes(payload[: len(payload) - len(payload) % rights.itemsize])
-            descriptors += rights
+        if level == _socket.SOL_SOCKET and kind == _socket.SCM_RIGHTS:
+            ends = range(_DESCRIPTOR, len(payload) + 1, _DESCRIPTOR)
+            descriptors += [int.from_bytes(payload[end - _DESCRIPTOR : end], sys.byteorder) for end in ends]
     return data, descriptors
 
 

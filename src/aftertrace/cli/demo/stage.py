@@ -9,7 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
 
@@ -45,7 +45,9 @@ class Stage:
 
     @classmethod
     def open(cls, directory: Path) -> Self:
-        settings = replace(from_environment(), agent_socket=directory / "agent.sock", store_dir=directory / "store")
+        settings = from_environment().replace(
+            agent_socket=str(directory / "agent.sock"), store_dir=str(directory / "store")
+        )
         return cls(directory, Processes(directory / "logs"), settings)
 
     def __enter__(self) -> Self:
@@ -58,13 +60,13 @@ class Stage:
     def up(self) -> None:
         """Server and agent, on their usual ports where these are free. Raises Unavailable."""
         otlp, api = _ports()
-        self.settings = replace(
-            self.settings, endpoint=f"http://127.0.0.1:{otlp}", server=f"http://127.0.0.1:{api}", token=""
+        self.settings = self.settings.replace(
+            endpoint=f"http://127.0.0.1:{otlp}", server=f"http://127.0.0.1:{api}", token=""
         )
         self.env = _environment(self.settings, self.directory)
-        options = ["--otlp-port", str(otlp), "--api-port", str(api), "--store", str(self.settings.store_dir)]
+        options = ["--otlp-port", str(otlp), "--api-port", str(api), "--store", self.settings.store_dir]
         up = self.processes.start("up", aftertrace("up", *options), env=self.env, cwd=self.directory)
-        wait_until(lambda: self._answers() and self.settings.agent_socket.exists(), up)
+        wait_until(lambda: self._answers() and Path(self.settings.agent_socket).exists(), up)
 
     def _answers(self) -> bool:
         try:
@@ -169,9 +171,9 @@ def _environment(settings: Settings, directory: Path) -> dict[str, str]:
     mixed = ("AFTERTRACE_", "OTEL_", "PYTHON")
     env = {name: value for name, value in os.environ.items() if not name.startswith(mixed)}
     return env | {
-        "AFTERTRACE_AGENT_SOCKET": str(settings.agent_socket),
+        "AFTERTRACE_AGENT_SOCKET": settings.agent_socket,
         "AFTERTRACE_ENDPOINT": settings.endpoint,
         "AFTERTRACE_SERVER": settings.server,
         "AFTERTRACE_SPOOL_DIR": str(directory / "spool"),
-        "AFTERTRACE_STORE_DIR": str(settings.store_dir),
+        "AFTERTRACE_STORE_DIR": settings.store_dir,
     }

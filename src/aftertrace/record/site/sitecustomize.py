@@ -7,14 +7,14 @@ import sys
 
 def _leave_path() -> None:
     """The program's sys.path is as it is without us; its children find us through the environment."""
-    here = os.path.dirname(os.path.abspath(__file__))  # noqa: PTH100, PTH120
-    sys.path[:] = [entry for entry in sys.path if os.path.abspath(entry) != here or not entry]  # noqa: PTH100
+    here = os.path.dirname(os.path.abspath(__file__))
+    sys.path[:] = [entry for entry in sys.path if os.path.abspath(entry) != here or not entry]
     sys.path_importer_cache.pop(here, None)
 
 
 def _stay_first() -> None:
     """One that puts itself before us in what children get (opentelemetry-instrument's) would not run us there."""
-    here = os.path.dirname(os.path.abspath(__file__))  # noqa: PTH100, PTH120
+    here = os.path.dirname(os.path.abspath(__file__))
     entries = os.environ.get("PYTHONPATH", "").split(os.pathsep)
     if here in entries[1:]:
         os.environ["PYTHONPATH"] = os.pathsep.join([here] + [entry for entry in entries if entry != here])
