@@ -12,8 +12,10 @@ from pathlib import Path
 import click
 
 from aftertrace.cli.bench import catalog, report, text
+from aftertrace.cli.bench import instructions as count
 from aftertrace.cli.bench.catalog import BARE, CONTROL, PROGRAMS, Program, Tool
 from aftertrace.cli.bench.found import Found
+from aftertrace.cli.bench.instructions import Counted
 from aftertrace.cli.bench.servers import open_bench
 from aftertrace.cli.bench.session import QUICK, Plan, Session
 from aftertrace.cli.demo.processes import terminated_cleanly
@@ -29,16 +31,22 @@ _TOOLS = tuple(tool.name for tool in catalog.tools() if tool.name not in {BARE, 
               help="This program only. Repeatable.")  # fmt: skip
 @click.option("--tool", "tools", multiple=True, type=click.Choice(_TOOLS), help="This tool only. Repeatable.")
 @click.option("--png", type=click.Path(path_type=Path, dir_okay=False), help="The tables as a picture, too.")
+@click.option("--instructions", is_flag=True, help="Count instructions per request instead, under valgrind.")
 @click.option("--json", "as_json", is_flag=True, help="As JSON.")
-def command(only: tuple[str, ...], tools: tuple[str, ...], png: Path | None, *, quick: bool, as_json: bool) -> None:
+def command(
+    only: tuple[str, ...], tools: tuple[str, ...], png: Path | None, *, quick: bool, instructions: bool, as_json: bool
+) -> None:
     """What recording costs on this machine: web programs, each bare, recorded, and under the tools that are installed.
 
     Servers run in processes of their own and are loaded from others; all ratios are of neighbouring slices of a tenth
     of a second. Where two equal programs differ by more than a tool costs, it says so.
     """
     chosen = [one for one in PROGRAMS if not only or one.name in only]
-    usable = _usable([tool for tool in catalog.tools() if not tools or tool.name in {*tools, BARE, CONTROL}])
     _parts(chosen)
+    if instructions:
+        _count_instructions(chosen, as_json=as_json)
+        return
+    usable = _usable([tool for tool in catalog.tools() if not tools or tool.name in {*tools, BARE, CONTROL}])
     found: list[Found] = []
     progress = Progress()
     interrupted = False
@@ -80,6 +88,29 @@ def _measure(
             found.append(Found(program))
             prefix = f"[{number + 1}/{len(programs)}] "
             Session(bench, tools, plan, lambda text, prefix=prefix: progress.say(prefix + text), found[-1]).measure()
+
+
+def _count_instructions(programs: Sequence[Program], *, as_json: bool) -> None:
+    progress = Progress()
+    counted: list[Counted] = []
+    interrupted = False
+    with terminated_cleanly():
+        try:
+            with _directory() as directory, open_bench(directory, agent=True) as bench:
+                for program in programs:
+                    back = bench.start_back(program)
+                    address = f"http://127.0.0.1:{back.port}" if back else ""
+                    counted += count.measure(bench, program, address, progress.say)
+                    bench.stop([back] if back else [])
+        except KeyboardInterrupt:
+            interrupted = True
+    progress.end("interrupted: this is what was counted until then" if interrupted else "")
+    if as_json:
+        click.echo(json.dumps({"machine": report.machine(), "instructions": [one.to_json() for one in counted]}))
+    else:
+        click.echo(count.render(counted, console()))
+    if interrupted:
+        raise click.Abort
 
 
 @contextlib.contextmanager

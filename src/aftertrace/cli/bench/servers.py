@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from aftertrace.cli.bench.catalog import Place, Program, Tool
+from aftertrace.cli.bench.catalog import BARE, PROGRAMS, Place, Program, Tool
 from aftertrace.cli.demo.processes import Process, Processes, answers, free_ports, wait_until
 from aftertrace.errors import AftertraceError, Unavailable
 
@@ -135,6 +135,14 @@ class Bench:
         wait_until(lambda: answers(f"http://127.0.0.1:{port}/"), process, START_SECONDS)
         line.connect(str(control))
         return Server(tool, process, port, line)
+
+    def start_back(self, program: Program) -> Server | None:
+        """The service that the program asks, not measured itself. Raises Unavailable."""
+        if not program.back:
+            return None
+        server = self.start(Program("back", PROGRAMS[0].module, "", ()), Tool(BARE, ""), "")
+        pin(server.process.pid, others())
+        return server
 
     def loaded(self, server: Server) -> None:
         """Starts the server's generator, and lets it stand still."""

@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
 from aftertrace.cli.bench import records
-from aftertrace.cli.bench.catalog import BARE, BASE_LEVEL, CONTROL, OURS, PROGRAMS, Program, Tool
+from aftertrace.cli.bench.catalog import BARE, BASE_LEVEL, CONTROL, OURS, Tool
 from aftertrace.cli.bench.found import Found, Latencies, Steady
 from aftertrace.cli.bench.servers import Bench, Server, cpu_ns, measured, others, pin
 from aftertrace.cli.bench.slices import AtLevel, Loaded, Pair, one_slice, sweep
@@ -73,7 +73,8 @@ class Session:
             self.label = f"{self.found.program.name}{several}"
             back = None
             try:
-                back = self._start_back()
+                self._tell("starting")
+                back = self.bench.start_back(self.found.program)
                 self._start(f"http://127.0.0.1:{back.port}" if back else "")
                 self._generation()
             finally:
@@ -98,17 +99,7 @@ class Session:
 
     # -- processes ---------------------------------------------------------------------------------------------------
 
-    def _start_back(self) -> Server | None:
-        """The service that the program asks, not measured itself."""
-        if not self.found.program.back:
-            return None
-        self._tell("starting the service that it asks")
-        server = self.bench.start(Program("back", PROGRAMS[0].module, "", ()), self.tools[0], "")
-        pin(server.process.pid, others())
-        return server
-
     def _start(self, back: str) -> None:
-        self._tell("starting")
         tools = [tool for tool in self.tools if tool.name not in self.found.failed]
         with ThreadPoolExecutor(STARTERS) as starters:
             started = list(starters.map(lambda tool: self._start_one(tool, back), tools))

@@ -1,8 +1,12 @@
-"""FastAPI and half a millisecond to one of plain Python: an order is priced, discounted, taxed and summed up."""
+"""FastAPI and half a millisecond to one of plain Python: an order is read, priced, taxed, summed up and written out."""
 
 from __future__ import annotations
 
+import hashlib
+import re
 from dataclasses import dataclass
+from datetime import date, timedelta
+from decimal import Decimal
 from typing import Any
 
 from fastapi import FastAPI
@@ -11,64 +15,89 @@ from .tick import tick
 
 app = FastAPI()
 
-TAX = {"book": 0.07, "tool": 0.19, "food": 0.07, "toy": 0.19}
-STEPS = ((100, 0.10), (50, 0.05), (20, 0.02), (0, 0.0))
-KINDS = tuple(TAX)
 LINES = 60
+KINDS = ("book", "tool", "food", "toy")
+TAX = {"book": Decimal("0.07"), "tool": Decimal("0.19"), "food": Decimal("0.07"), "toy": Decimal("0.19")}
+STEPS = ((80, Decimal("0.10")), (50, Decimal("0.05")), (20, Decimal("0.02")), (0, Decimal(0)))
+CENT = Decimal("0.01")
+SKU = re.compile(r"([A-Z])-(\d{3})")
+FIRST_DAY = date(2026, 1, 1)
 
 
-@dataclass
+@dataclass(slots=True)
 class Line:
     sku: str
     kind: str
     quantity: int
-    cents: int
+    price: Decimal
 
 
-def read_lines(seed: int) -> list[Line]:
-    lines = []
+def written(seed: int) -> str:
+    rows = []
     for position in range(LINES):
         kind = KINDS[(seed + position) % len(KINDS)]
         quantity = (seed * 7 + position * 3) % 9 + 1
-        lines.append(Line(f"{kind[0].upper()}-{position:03}", kind, quantity, 199 + position * 37 % 5000))
-    return lines
+        rows.append(f"{kind[0].upper()}-{position:03}; {kind}; {quantity}; {position * 37 % 5000 / 100 + 2:.2f}")
+    return "\n".join(rows)
 
 
-def discount(quantity: int) -> float:
-    for least, share in STEPS:
-        if quantity * 10 >= least:
-            return share
-    return 0.0
+def read_line(text: str) -> Line:
+    sku, kind, quantity, price = (part.strip() for part in text.split(";"))
+    found = SKU.fullmatch(sku)
+    if found is None or kind not in TAX:
+        raise ValueError(f"{sku} of {kind} is no item")
+    return Line(sku, kind, int(quantity), Decimal(price))
 
 
-def price(line: Line) -> dict[str, Any]:
-    net = line.cents * line.quantity
-    off = round(net * discount(line.quantity))
-    taxed = net - off
-    tax = round(taxed * TAX[line.kind])
-    return {"sku": line.sku, "kind": line.kind, "net": taxed, "tax": tax, "gross": taxed + tax}
+def price(line: Line) -> tuple[Decimal, Decimal]:
+    share = next(share for least, share in STEPS if line.quantity * 10 >= least)
+    net = line.price * line.quantity
+    net -= (net * share).quantize(CENT)
+    tax = (net * TAX[line.kind]).quantize(CENT)
+    return net, tax
 
 
-def by_kind(priced: list[dict[str, Any]]) -> dict[str, int]:
-    totals: dict[str, int] = {}
-    for row in priced:
-        kind = row["kind"]
-        totals[kind] = totals.get(kind, 0) + row["gross"]
-    return totals
+def row(line: Line, net: Decimal, tax: Decimal) -> str:
+    columns = [line.sku.ljust(8), line.kind.title().ljust(6), f"{line.quantity:>3}", f"{net:>10}", f"{tax:>9}"]
+    return " ".join(columns)
 
 
-def dearest(priced: list[dict[str, Any]]) -> list[str]:
-    ranked = sorted(priced, key=lambda row: (-row["gross"], row["sku"]))
-    return [row["sku"] for row in ranked[:5]]
+def delivery(lines: list[Line], ordered: date) -> date:
+    days = 2 + len(lines) // 40
+    day = ordered
+    while days:
+        day += timedelta(days=1)
+        if day.weekday() < 5:
+            days -= 1
+    return day
+
+
+def dearest(lines: list[Line]) -> list[str]:
+    ranked = sorted((-line.price * line.quantity, line.sku) for line in lines)
+    return [sku for _, sku in ranked[:5]]
 
 
 @app.get("/")
 async def order(customer: str = "A-17") -> dict[str, Any]:
-    lines = read_lines(tick() % 50)
+    seed = tick() % 50
+    lines = [read_line(text) for text in written(seed).splitlines()]
     if not lines:
         raise ValueError("an empty order")  # breakpoint
-    priced = [price(line) for line in lines]
-    kinds = by_kind(priced)
+    kinds: dict[str, Decimal] = {}
+    rows = []
+    for line in lines:
+        net, tax = price(line)
+        kinds[line.kind] = kinds.get(line.kind, Decimal(0)) + net + tax
+        rows.append(row(line, net, tax))
+    text = "\n".join(rows)
+    digest = hashlib.sha256(text.encode()).hexdigest()
+    day = delivery(lines, FIRST_DAY + timedelta(days=seed))
     total = sum(kinds.values())
-    words = [f"{kind}: {cents / 100:.2f}" for kind, cents in sorted(kinds.items())]
-    return {"customer": customer, "total": total, "kinds": kinds, "top": dearest(priced), "text": ", ".join(words)}
+    return {
+        "customer": customer,
+        "total": str(total),
+        "kinds": {kind: str(amount) for kind, amount in sorted(kinds.items())},
+        "top": dearest(lines),
+        "delivery": day.isoformat(),
+        "digest": digest,
+    }
