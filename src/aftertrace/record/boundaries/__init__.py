@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from importlib import import_module
-from types import ModuleType
-
-from aftertrace.record import propagation
 from aftertrace.record.boundaries import otel
 from aftertrace.record.boundaries.calls import Missing
 from aftertrace.record.boundaries.imports import when_imported
 from aftertrace.record.boundaries.state import ledger
+
+TYPE_CHECKING = False  # nothing is imported at a start that can be done without
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from types import ModuleType
 
 __all__ = ["install", "probe", "report"]
 
@@ -38,6 +38,13 @@ _BOUNDARIES = (
     ("sqlite3", "sqlite", "install"),
     ("psycopg", "psycopg", "install"),
     ("psycopg_pool", "psycopg", "pool"),
+    ("asyncpg", "asyncpg", "install"),
+    ("redis.client", "redis", "blocking"),
+    ("redis.asyncio.client", "redis", "later"),
+    ("redis.cluster", "redis", "cluster"),
+    ("redis.asyncio.cluster", "redis", "cluster_later"),
+    ("sqlalchemy.engine.base", "sqlalchemy", "engine"),
+    ("sqlalchemy.util.queue", "sqlalchemy", "queue"),
     ("huey.api", "huey", "install"),
     ("celery.app.amqp", "celery", "sending"),
     ("celery.app.trace", "celery", "running"),
@@ -49,7 +56,6 @@ _BOUNDARIES = (
 
 def install() -> None:
     """Patches what is loaded, and what is loaded later when it is. Imports nothing that the program does not."""
-    propagation.configure()
     for target, name, function in _BOUNDARIES:
         ledger.set(target, "waiting")
         when_imported(target, _hook(target, name, function))
@@ -58,6 +64,8 @@ def install() -> None:
 
 def _hook(target: str, name: str, function: str) -> Callable[[ModuleType], None]:
     def hook(module: ModuleType) -> None:
+        from importlib import import_module  # noqa: PLC0415  # not before the first boundary
+
         try:
             getattr(import_module(f"aftertrace.record.boundaries.{name}"), function)(module)
         except Missing as error:
@@ -76,6 +84,8 @@ def report() -> list[tuple[str, str, str]]:
 def probe() -> list[tuple[str, str, str]]:
     """The report of a program that uses every library that there is ("absent": it is not installed); for a process of
     its own."""
+    from importlib import import_module  # noqa: PLC0415
+
     install()
     for target in (*(target for target, _, _ in _BOUNDARIES), *otel.TARGETS):
         try:

@@ -234,7 +234,7 @@ def pool(module: ModuleType) -> None:
 
 def _wait(args: tuple[Any, ...], _kwargs: dict[str, Any]) -> Open | None:
     client = args[0]
-    return None if client.conn or client.error else waiting(_SYSTEM, _SCOPE)
+    return None if client.conn or client.error else waiting(_SCOPE, _SYSTEM)
 
 
 def _leave(_args: tuple[Any, ...], _kwargs: dict[str, Any]) -> Any:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Literal
+TYPE_CHECKING = False  # nothing is imported at a start that can be done without
+if TYPE_CHECKING:
+    from typing import Literal
 
 type State = Literal["installed", "waiting", "skipped", "absent"]
 
@@ -16,6 +18,9 @@ class Ledger:
 
     def set(self, name: str, state: State, detail: str = "") -> None:
         self._states[name] = (state, detail)
+
+    def installed(self, name: str) -> bool:
+        return name in self._states and self._states[name][0] == "installed"
 
     def failed(self, name: str, error: Exception) -> None:
         """Counts a failure of ours. Keeps the error's type only: its traceback would hold the program's objects.

@@ -28,12 +28,12 @@ def parent(instrumentors: Instrumentors) -> Span | None:
     return span
 
 
-def waiting(system: str, scope: str) -> Open | None:
+def waiting(scope: str, system: str = "") -> Open | None:
     """A span in which a connection of a pool is waited for."""
     span = current()
     if span is None:
         return None
-    return opened(Span(WAITING, INTERNAL, span, {"db.system.name": system}, None, None, scope))
+    return opened(Span(WAITING, INTERNAL, span, {"db.system.name": system} if system else None, None, None, scope))
 
 
 def address(host: Any, port: Any) -> dict[str, Any]:

@@ -1,0 +1,180 @@
+"""redis-py, blocking and asyncio, single servers and clusters: a CLIENT span around each command and pipeline, inside
+a trace. Of a command its name is told and how many arguments it has, never a key or a value.
+"""
+
+from __future__ import annotations
+
+import functools
+import re
+from types import ModuleType
+from typing import Any
+
+from aftertrace._native import Span
+from aftertrace.record.boundaries.calls import CLIENT, Open, around, around_async, close, opened, patch_all
+from aftertrace.record.boundaries.stores import Instrumentors, address, parent
+
+NAME = "redis"
+_SCOPE = "aftertrace.redis"
+_CONTRIB: Instrumentors = (("redis", "RedisInstrumentor"),)
+_MOST_NAME = 32
+_MOST_ARGUMENTS = 8  # of a command that are told as "?"
+_MOST_COMMANDS = 64  # of a pipeline that are told
+# Commands whose name has two words, in one argument or in two.
+_CONTAINERS = frozenset(
+    [
+        "ACL",
+        "CLIENT",
+        "CLUSTER",
+        "COMMAND",
+        "CONFIG",
+        "DEBUG",
+        "FUNCTION",
+        "LATENCY",
+        "MEMORY",
+        "MODULE",
+        "OBJECT",
+        "PUBSUB",
+        "SCRIPT",
+        "SENTINEL",
+        "SLOWLOG",
+        "XGROUP",
+        "XINFO",
+        "FT.CONFIG",
+        "FT.CURSOR",
+    ]
+)
+_CODE = re.compile(r"[A-Z]{2,32}(?= |\Z)")
+
+
+@functools.lru_cache(maxsize=512)
+def _told(first: str | bytes, second: str | bytes | None, count: int) -> tuple[str, str]:
+    """The command's name and text: "SET", "SET ? ?"."""
+    words = _word(first).split()
+    if not words:
+        return "command", ""
+    name = words[0].upper()[:_MOST_NAME]
+    rest = words[1:] + ([_word(second)] if second is not None else [])
+    if name in _CONTAINERS and rest and rest[0].isalpha():
+        name, count = f"{name} {rest[0].upper()[:_MOST_NAME]}", count - (len(words) == 1)
+    marks = " ?" * min(count, _MOST_ARGUMENTS) + (" ..." if count > _MOST_ARGUMENTS else "")
+    return name, name + marks
+
+
+def _word(argument: str | bytes) -> str:
+    return argument if type(argument) is str else bytes(argument).decode("latin-1")  # type: ignore[arg-type]
+
+
+def _command(args: Any) -> tuple[str, str]:
+    first = args[0]
+    if type(first) not in {str, bytes} or len(first) > 2 * _MOST_NAME:
+        return "command", ""
+    second = None
+    if first in _WITH_TWO and len(args) > 1 and type(args[1]) in {str, bytes} and len(args[1]) <= _MOST_NAME:
+        second = args[1]
+    return _told(first, second, len(args) - 1)
+
+
+_WITH_TWO = _CONTAINERS | {name.encode() for name in _CONTAINERS}
+
+
+def _base(client: Any) -> dict[str, Any]:
+    """Where a client's pool connects; nothing where that is decided later (clusters, sentinels)."""
+    told: dict[str, Any] = {"db.system.name": "redis"}
+    pool = vars(client).get("connection_pool")
+    asked = getattr(pool, "connection_kwargs", None)
+    if type(asked) is not dict:
+        return told
+    told |= address(asked.get("host") or asked.get("path"), asked.get("port"))
+    database = asked.get("db")
+    if type(database) in {int, str}:
+        told["db.namespace"] = str(database)
+    return told
+
+
+def _execute(args: tuple[Any, ...], _kwargs: dict[str, Any]) -> Open | None:
+    above = parent(_CONTRIB)
+    if above is None or len(args) < 2:
+        return None
+    name, text = _command(args[1:])
+    attributes = _base(args[0])
+    attributes["db.operation.name"] = name
+    if text:
+        attributes["db.query.text"] = text
+    return opened(Span(name, CLIENT, above, attributes, None, None, _SCOPE))
+
+
+def _pipeline(args: tuple[Any, ...], _kwargs: dict[str, Any]) -> Open | None:
+    """None for an empty one, which asks nothing."""
+    above = parent(_CONTRIB)
+    if above is None:
+        return None
+    stack, multi = _stack(args[0])
+    if not stack:
+        return None
+    told = [_command(entry[0] if type(entry) is tuple else entry.args) for entry in stack[:_MOST_COMMANDS]]
+    names = {name for name, _ in told}
+    name = "MULTI" if multi else "PIPELINE"
+    if len(names) == 1 and len(stack) <= _MOST_COMMANDS:
+        name = f"{name} {told[0][0]}"
+    attributes = _base(args[0])
+    attributes["db.operation.name"] = name
+    attributes["db.query.text"] = "; ".join(text for _, text in told) + (" ..." if len(stack) > len(told) else "")
+    if len(stack) > 1:
+        attributes["db.operation.batch.size"] = len(stack)
+    return opened(Span(name, CLIENT, above, attributes, None, None, _SCOPE))
+
+
+def _stack(pipeline: Any) -> tuple[list[Any], bool]:
+    """The commands that wait, and whether they are a transaction. A cluster's stand in its strategy."""
+    fields = vars(pipeline)
+    strategy = fields.get("_execution_strategy")
+    if strategy is not None:
+        return vars(strategy).get("_command_queue") or [], type(strategy).__name__ == "TransactionStrategy"
+    multi = fields.get("transaction") or fields.get("is_transaction") or fields.get("explicit_transaction")
+    return fields.get("command_stack") or [], bool(multi)
+
+
+def _closed(state: Open, _result: Any, error: BaseException | None) -> None:
+    if error is not None and error.args and type(error.args[0]) is str:
+        code = _CODE.match(error.args[0])  # "WRONGTYPE Operation against ..."
+        if code is not None:
+            state.span.set_attribute("db.response.status_code", code[0])
+    close(state, None, error)
+
+
+_commands, _pipelines = around(NAME, _execute, _closed), around(NAME, _pipeline, _closed)
+_commands_later, _pipelines_later = around_async(NAME, _execute, _closed), around_async(NAME, _pipeline, _closed)
+
+
+def blocking(module: ModuleType) -> None:
+    """``redis.client``."""
+    patch_all(
+        module,
+        {
+            "Redis.execute_command": _commands,
+            "Pipeline.execute": _pipelines,
+            "Pipeline.immediate_execute_command": _commands,
+        },
+    )
+
+
+def later(module: ModuleType) -> None:
+    """``redis.asyncio.client``."""
+    patch_all(
+        module,
+        {
+            "Redis.execute_command": _commands_later,
+            "Pipeline.execute": _pipelines_later,
+            "Pipeline.immediate_execute_command": _commands_later,
+        },
+    )
+
+
+def cluster(module: ModuleType) -> None:
+    """``redis.cluster``."""
+    patch_all(module, {"RedisCluster.execute_command": _commands, "ClusterPipeline.execute": _pipelines})
+
+
+def cluster_later(module: ModuleType) -> None:
+    """``redis.asyncio.cluster``."""
+    patch_all(module, {"RedisCluster.execute_command": _commands_later, "ClusterPipeline.execute": _pipelines_later})
