@@ -10,7 +10,7 @@ import pytest
 from .conftest import Runner
 
 WAIT = """
-import importlib, importlib.util, sys
+import importlib, importlib.util, json, sys
 from aftertrace.record.boundaries.imports import when_imported, _finder
 sys.path.insert(0, ".")
 told = []

@@ -232,7 +232,10 @@ sampler = Sampler()
 
 
 def configure(env: Mapping[str, str] | None = None) -> None:
-    """Reads the environment's wishes; called once by boundaries.install()."""
+    """Reads the environment's wishes."""
     env = os.environ if env is None else env
     accepts.configure(env)
     sampler.configure(env)
+
+
+configure()

@@ -6,14 +6,16 @@ The wrapper's frame takes itself off the traceback of what passes through it, an
 
 from __future__ import annotations
 
-import functools
 import sys
-from collections.abc import Callable
-from types import CodeType
-from typing import Any, NamedTuple
 
 from aftertrace._native import Span, attach, detach
 from aftertrace.record.boundaries.state import ledger
+
+TYPE_CHECKING = False  # nothing is imported at a start that can be done without
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from types import CodeType
+    from typing import Any
 
 INTERNAL, SERVER, CLIENT, PRODUCER, CONSUMER = 1, 2, 3, 4, 5  # OTLP's numbers of span kinds
 ERROR = 2  # OTLP's status code
@@ -48,7 +50,7 @@ _seen: dict[tuple[int, str], tuple[CodeType, CodeType]] = {}
 
 
 def _moved(code: CodeType, file: str) -> CodeType:
-    inner = tuple(_moved(const, file) if type(const) is CodeType else const for const in code.co_consts)
+    inner = tuple(_moved(const, file) if type(const) is type(code) else const for const in code.co_consts)
     return code.replace(co_filename=file, co_consts=inner)
 
 
@@ -69,8 +71,10 @@ def around[State](name: str, begin: Begin[State], end: End[State]) -> Callable[[
     """Makes wrappers: ``begin`` gets the call's arguments and gives what ``end`` gets with the result, or with the
     exception; None: there is nothing to end. Where they fail, the call is as it would be without them."""
 
+    from functools import wraps  # noqa: PLC0415  # whatever has this boundary has imported it
+
     def make(original: Callable[..., Any]) -> Callable[..., Any]:
-        @functools.wraps(original)
+        @wraps(original)
         def wrapper(*args: Any, **kwargs: Any) -> Any:
             state = guarded(name, begin, args, kwargs)
             try:
@@ -92,8 +96,10 @@ def around[State](name: str, begin: Begin[State], end: End[State]) -> Callable[[
 def around_async[State](name: str, begin: Begin[State], end: End[State]) -> Callable[[Any], Any]:
     """The same for a coroutine function; both run where the coroutine does."""
 
+    from functools import wraps  # noqa: PLC0415  # whatever has this boundary has imported it
+
     def make(original: Callable[..., Any]) -> Callable[..., Any]:
-        @functools.wraps(original)
+        @wraps(original)
         async def wrapper(*args: Any, **kwargs: Any) -> Any:
             state = guarded(name, begin, args, kwargs)
             try:
@@ -124,11 +130,14 @@ def guarded[*Args, Result](name: str, act: Callable[[*Args], Result], *args: *Ar
 # -- a span around a call
 
 
-class Open(NamedTuple):
+class Open:
     """A span that is current until it is closed."""
 
-    span: Span
-    token: Any
+    __slots__ = ("span", "token")
+
+    def __init__(self, span: Span, token: Any) -> None:
+        self.span = span
+        self.token = token
 
 
 def opened(span: Span) -> Open:

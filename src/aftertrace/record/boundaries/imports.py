@@ -6,11 +6,16 @@ What a program can see of it: one more finder, first on ``sys.meta_path``.
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Sequence
-from importlib.machinery import ModuleSpec
-from types import ModuleType
 
 from aftertrace.record.boundaries.calls import guarded, step_aside, unseen
+
+TYPE_CHECKING = False  # nothing is imported at a start that can be done without
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from importlib.machinery import ModuleSpec
+    from types import ModuleType
+
+_Module = type(sys)
 
 type Hook = Callable[[ModuleType], None]
 
@@ -56,7 +61,7 @@ class _Finder:
             except BaseException as error:
                 step_aside(error)
                 raise
-            if type(module) is ModuleType and module.__name__ == name:
+            if type(module) is _Module and module.__name__ == name:
                 self.loaded(module)
 
         loader.exec_module = exec_module  # type: ignore[attr-defined]
@@ -80,7 +85,7 @@ _finder = _Finder()
 
 
 def _call(hook: Hook, module: ModuleType) -> None:
-    if type(module) is ModuleType:  # one that loads itself lazily would do so when it is looked at
+    if type(module) is _Module:  # one that loads itself lazily would do so when it is looked at
         guarded(module.__name__, hook, module)
 
 
@@ -99,4 +104,4 @@ def when_imported(name: str, hook: Hook) -> None:
 
 
 def _initializing(module: ModuleType) -> bool:
-    return type(module) is ModuleType and bool(getattr(vars(module).get("__spec__"), "_initializing", False))
+    return type(module) is _Module and bool(getattr(vars(module).get("__spec__"), "_initializing", False))

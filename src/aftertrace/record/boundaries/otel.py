@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import os
-from types import ModuleType
 
 from aftertrace.record.boundaries.calls import Missing
 from aftertrace.record.boundaries.imports import when_imported
 from aftertrace.record.boundaries.state import ledger
+
+TYPE_CHECKING = False  # nothing is imported at a start that can be done without
+if TYPE_CHECKING:
+    from types import ModuleType
 
 TARGETS = ("opentelemetry.context", "opentelemetry.trace", "opentelemetry.sdk.trace")
 _LAUNCHER = "opentelemetry.instrumentation.auto_instrumentation"

@@ -9,12 +9,16 @@ keeps its threads in the span in which they were started.
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
-from types import FunctionType, MethodType, ModuleType
-from typing import Any
+from types import FunctionType, MethodType
 
 from aftertrace._native import Span, attach, current, detach
 from aftertrace.record.boundaries.calls import guarded, patch_all, step_aside, unseen
+
+TYPE_CHECKING = False  # nothing is imported at a start that can be done without
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from types import ModuleType
+    from typing import Any
 
 NAME = "threads"
 _ATTRIBUTE = "_aftertrace_span"

@@ -164,7 +164,8 @@ def _told(pool: Any, method: Any, target: str) -> dict[str, Any]:
 
 
 def _received(state: Sent, response: Any, error: BaseException | None) -> None:
-    (span, token), call = state
+    entered, call = state
+    span = entered.span
     if error is None:
         guarded(NAME, _answered, span, response)
     if call is not None:
@@ -173,7 +174,7 @@ def _received(state: Sent, response: Any, error: BaseException | None) -> None:
         call.span = span
     else:
         _end(span, error)
-    detach(token)
+    detach(entered.token)
 
 
 def _answered(span: Span, response: Any) -> None:
