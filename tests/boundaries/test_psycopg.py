@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -21,6 +22,189 @@ if "aftertrace._native" in sys.modules:
     from aftertrace import _native as _n
     _n.attach(_n.Span("all"))
 """
+
+SAME = {
+    "what it looks like": """
+        import inspect, pickle, functools
+        for name in ("Cursor.execute", "Cursor.executemany", "Cursor.stream", "Cursor.copy", "Connection.connect",
+                     "ServerCursor.execute", "AsyncCursor.execute", "AsyncCursor.stream", "AsyncCursor.copy",
+                     "AsyncServerCursor.execute", "AsyncConnection.connect", "BaseConnection._exec_command"):
+            owner, _, last = name.partition(".")
+            kind = getattr(psycopg, owner)
+            f = getattr(kind, last)
+            print(f.__name__, f.__qualname__, f.__module__, f.__doc__, inspect.signature(f), type(vars(kind)[last]))
+            print(inspect.iscoroutinefunction(f), inspect.isgeneratorfunction(f), inspect.isasyncgenfunction(f), inspect.ismethod(f))
+            print(pickle.loads(pickle.dumps(f)) == f)
+        print(psycopg.connect == psycopg.Connection.connect, psycopg.connect.__self__)
+        with psycopg.connect(DSN) as c:
+            rows = c.cursor().stream("select generate_series(1, 3)")
+            manager = c.cursor().copy("copy (select 1) to stdout")
+            print(type(rows), rows.__name__, rows.__qualname__, type(manager), list(rows))
+            with manager as copy: print(type(copy), [bytes(data) for data in copy])
+            for thing in (c, c.cursor()):
+                try: pickle.dumps(thing)
+                except TypeError as e: print(str(e).partition(" at ")[0])
+    """,
+    "errors with their tracebacks": """
+        import traceback, logging
+        logging.basicConfig(format="%(name)s %(funcName)s %(message)s")
+        def attempt(act):
+            try: act()
+            except BaseException: traceback.print_exc()
+        c = psycopg.connect(DSN, autocommit=True)
+        c.execute("create temp table t (a int primary key)")
+        def numbers():
+            yield (1,)
+            raise LookupError("from the generator")
+        def copying(statement, act):
+            with c.cursor().copy(statement) as copy: act(copy)
+        attempt(lambda: c.execute("selec 1"))
+        attempt(lambda: c.cursor().execute("select %s", (1, 2)))
+        attempt(lambda: c.cursor().execute("select %s", 3))
+        attempt(lambda: c.cursor().execute("select %s", (object(),)))
+        attempt(lambda: c.cursor().execute(7))
+        attempt(lambda: c.cursor().execute())
+        attempt(lambda: c.cursor().execute("select 1", nothing=2))
+        attempt(lambda: c.cursor().executemany("insert into t values (%s)", numbers()))
+        attempt(lambda: c.cursor().executemany("insert into nothing values (%s)", [(1,), (2,)]))
+        attempt(lambda: list(c.cursor().stream("selec 1")))
+        rows = c.cursor().stream("select generate_series(1, 100)")
+        next(rows)
+        attempt(lambda: rows.throw(KeyError("thrown in")))
+        attempt(lambda: copying("copy nothing from stdin", print))
+        attempt(lambda: copying("copy t from stdin", lambda copy: copy.write(b"x\\n")))
+        attempt(lambda: copying("copy t from stdin", lambda copy: 1 / 0))
+        attempt(lambda: copying("select 1", print))
+        def twice():
+            with c.transaction():
+                c.execute("insert into t values (1)"); c.execute("insert into t values (1)")
+        attempt(twice)
+        c.autocommit = False
+        def named():
+            with c.cursor("named") as cursor: cursor.execute("selec 1")
+        attempt(named); c.rollback()
+        def pipelined():
+            with c.pipeline(): c.execute("selec 1")
+        attempt(pipelined); c.rollback()
+        c.execute("create temp table late (a int primary key deferrable initially deferred)")
+        c.execute("insert into late values (1), (1)")
+        attempt(c.commit)
+        c.close()
+        attempt(lambda: c.execute("select 1"))
+        attempt(c.commit)
+        attempt(lambda: psycopg.connect("host=127.0.0.1 port=1 password=secret"))
+        attempt(lambda: psycopg.connect("nonsense"))
+        attempt(lambda: psycopg.connect(7))
+        attempt(lambda: psycopg.connect("host=127.0.0.1", port="none"))
+        attempt(lambda: psycopg.connect("host=127.0.0.1,127.0.0.1 port=1,2"))
+        c = psycopg.connect(DSN)
+        attempt(lambda: c.execute("select pg_terminate_backend(pg_backend_pid())"))
+    """,
+    "asynchronous ones": """
+        import traceback
+        async def attempt(work):
+            try: await work
+            except BaseException: traceback.print_exc()
+        async def rows(c, statement, upto=10**9):
+            async for n, in c.cursor().stream(statement):
+                if n >= upto: break
+        async def limited(seconds, work):
+            async with asyncio.timeout(seconds): await work
+        async def copying(c, statement, act):
+            async with c.cursor().copy(statement) as copy: await act(copy)
+        async def fail(copy): 1 / 0
+        async def main():
+            c = await psycopg.AsyncConnection.connect(DSN, autocommit=True)
+            await attempt(c.execute("selec 1"))
+            await attempt(c.cursor().executemany("insert into nothing values (%s)", [(1,)]))
+            await attempt(rows(c, "selec 1"))
+            await attempt(rows(c, "select generate_series(1, 1000)", 5))
+            stream = c.cursor().stream("select generate_series(1, 1000)")
+            print(type(stream), stream.__qualname__, await anext(stream), await stream.asend(None))
+            await attempt(stream.athrow(KeyError("thrown in")))
+            stream = c.cursor().stream("select generate_series(1, 1000)")
+            await anext(stream); await stream.aclose()
+            await attempt(copying(c, "copy nothing from stdin", fail))
+            await attempt(copying(c, "copy (select 1) to stdout", fail))
+            async def show(copy): print([bytes(data) async for data in copy])
+            await copying(c, "copy (select generate_series(1, 3)) to stdout", show)
+            await attempt(limited(0.05, c.execute("select pg_sleep(20)")))
+            await attempt(limited(0.05, rows(c, "select generate_series(1, 2), pg_sleep(20)")))
+            await attempt(psycopg.AsyncConnection.connect("host=127.0.0.1 port=1"))
+            task = asyncio.create_task(c.execute("select pg_sleep(20)")); await asyncio.sleep(0.05); task.cancel()
+            try: await task
+            except asyncio.CancelledError as e: print(type(e), task.cancelled())
+            print(await (await c.execute("select 1")).fetchone())
+            await c.close()
+            await attempt(c.execute("select 1"))
+            global left
+            c = await psycopg.AsyncConnection.connect(DSN)
+            left = c.cursor().stream("select generate_series(1, 1000)"), c
+            await anext(left[0])
+        asyncio.run(main())
+        print("over")
+    """,
+    "kinds of its own": """
+        class Cur(psycopg.Cursor):
+            def execute(self, query, params=None, **kw):
+                print("mine", query, params)
+                return super().execute(query, params, **kw)
+        class Con(psycopg.Connection):
+            @classmethod
+            def connect(cls, *args, **kwargs):
+                print("mine"); return super().connect(*args, **kwargs)
+            def __eq__(self, other): raise SystemExit("asked")
+            __hash__ = None
+        class Text(str):
+            def __hash__(self): raise SystemExit("asked")
+            def __str__(self): raise SystemExit("asked")
+        class Given(dict):
+            def __bool__(self): raise SystemExit("asked")
+        c = Con.connect(DSN, cursor_factory=Cur)
+        print(type(c), c.execute("select %s::int", [1]).fetchone(), c.cursor().execute("select 2").fetchall())
+        print(c.execute("select %(a)s::int", Given(a=5)).fetchone())
+        for kind in (psycopg.ClientCursor, psycopg.RawCursor):
+            print(kind(c).execute("select $1::int" if "Raw" in kind.__name__ else "select %s::int", [3]).fetchone())
+        print(psycopg.Cursor(c).execute("select 'x'; select 'y'").fetchall())
+        print(psycopg.Cursor(c).execute(sql.SQL("select {}").format(sql.Literal("z"))).fetchall())
+        class Odd(sql.Composable):
+            def as_bytes(self, context=None): print("asked once"); return b"select 4"
+        print(psycopg.Cursor(c).execute(Odd(None)).fetchall())
+        print(psycopg.Cursor(c).execute("select '" + "x" * 3_000_000 + "'").fetchone()[0].count("x"))
+        with c.cursor("named", row_factory=psycopg.rows.dict_row) as named:
+            named.itersize = 2
+            named.execute("select generate_series(1, 5) as n")
+            print(named.fetchone(), named.fetchmany(2), list(named))
+        with psycopg.Cursor(c).copy("copy (select 1) to stdout") as copy: print(copy.read())
+        with c.pipeline() as p:
+            a = psycopg.Cursor(c).execute("select 1"); b = psycopg.Cursor(c).execute("select 2")
+            print(a.fetchone(), b.fetchone())
+    """,
+    "nothing is held": """
+        import gc, weakref
+        c = psycopg.connect(DSN, autocommit=True)
+        text, values = "select %s" + " " * 1000, [1]
+        for _ in range(50):
+            c.execute(text, values).fetchall()
+            try: c.execute("selec" + text, values)
+            except psycopg.Error: pass
+            list(c.cursor().stream(text, values))
+        print(sys.getrefcount(text), sys.getrefcount(values))
+        cursor = c.cursor(); cursor.execute(text, values)
+        gone = weakref.ref(cursor), weakref.ref(c)
+        del cursor
+        print(gone[0]())
+        c.close(); del c
+        print(gone[1]())
+    """,
+}
+
+
+@pytest.mark.parametrize("name", SAME)
+def test_a_program_sees_no_difference(runner: Runner, postgres: str, name: str):
+    ran = runner.same(BEGIN + TRACED + textwrap.dedent(SAME[name]), DSN=postgres)
+    assert all(span.ended for span in ran.recorded.of(CLIENT))
+    assert "secret" not in repr([span.attributes for span in ran.recorded.spans])
 
 
 def statements(found: Recorded, *names: str) -> list[tuple[Any, ...]]:

@@ -4,14 +4,13 @@ a trace. Of a command its name is told and how many arguments it has, never a ke
 
 from __future__ import annotations
 
-import functools
 import re
 from types import ModuleType
 from typing import Any
 
 from aftertrace._native import Span
 from aftertrace.record.boundaries.calls import CLIENT, Open, around, around_async, close, opened, patch_all
-from aftertrace.record.boundaries.stores import Instrumentors, address, parent
+from aftertrace.record.boundaries.stores import Instrumentors, Kept, address, parent
 
 NAME = "redis"
 _SCOPE = "aftertrace.redis"
@@ -46,35 +45,39 @@ _CONTAINERS = frozenset(
 _CODE = re.compile(r"[A-Z]{2,32}(?= |\Z)")
 
 
-@functools.lru_cache(maxsize=512)
-def _told(first: str | bytes, second: str | bytes | None, count: int) -> tuple[str, str]:
-    """The command's name and text: "SET", "SET ? ?"."""
-    words = _word(first).split()
-    if not words:
-        return "command", ""
-    name = words[0].upper()[:_MOST_NAME]
-    rest = words[1:] + ([_word(second)] if second is not None else [])
-    if name in _CONTAINERS and rest and rest[0].isalpha():
-        name, count = f"{name} {rest[0].upper()[:_MOST_NAME]}", count - (len(words) == 1)
-    marks = " ?" * min(count, _MOST_ARGUMENTS) + (" ..." if count > _MOST_ARGUMENTS else "")
-    return name, name + marks
+def _read(first: str) -> tuple[str, str]:
+    """The first word of a command, and a second one where the name has two."""
+    words = first.split()
+    name = words[0].upper()[:_MOST_NAME] if words else ""
+    second = words[1].upper() if name in _CONTAINERS and len(words) > 1 else ""
+    return name, second
 
 
-def _word(argument: str | bytes) -> str:
-    return argument if type(argument) is str else bytes(argument).decode("latin-1")  # type: ignore[arg-type]
+_names = Kept(_read, 512)
+_MARKS = [" ?" * count for count in range(_MOST_ARGUMENTS + 1)]
 
 
 def _command(args: Any) -> tuple[str, str]:
-    first = args[0]
-    if type(first) not in {str, bytes} or len(first) > 2 * _MOST_NAME:
+    """The command's name and text: "SET", "SET ? ?"."""
+    first, count = args[0], len(args) - 1
+    if type(first) is bytes and len(first) <= 2 * _MOST_NAME:
+        first = first.decode("latin-1")
+    if type(first) is not str or len(first) > 2 * _MOST_NAME:
         return "command", ""
-    second = None
-    if first in _WITH_TWO and len(args) > 1 and type(args[1]) in {str, bytes} and len(args[1]) <= _MOST_NAME:
-        second = args[1]
-    return _told(first, second, len(args) - 1)
+    name, second = _names.of(first)
+    if name in _CONTAINERS:
+        if not second and count:
+            second, count = _plain(args[1]), count - 1
+        if second.isalpha():
+            name = f"{name} {second}"
+    marks = _MARKS[count] if count <= _MOST_ARGUMENTS else f"{_MARKS[-1]} ..."
+    return name or "command", name + marks
 
 
-_WITH_TWO = _CONTAINERS | {name.encode() for name in _CONTAINERS}
+def _plain(argument: Any) -> str:
+    if type(argument) is bytes:
+        argument = argument.decode("latin-1")
+    return argument.upper() if type(argument) is str and len(argument) <= _MOST_NAME else ""
 
 
 def _base(client: Any) -> dict[str, Any]:

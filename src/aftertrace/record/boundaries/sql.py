@@ -6,12 +6,12 @@ is a literal is replaced by ``?``, and comments go. Parameters are never told.
 
 from __future__ import annotations
 
-import functools
 import re
 from typing import Any, NamedTuple
 
 from aftertrace._native import Span
 from aftertrace.record.boundaries.calls import CLIENT, Open, close, finish
+from aftertrace.record.boundaries.stores import Kept
 
 MOST_TEXT = 2048  # characters of db.query.text
 MOST_READ = 8192  # characters that are looked at: a long list of columns stands before the table
@@ -32,9 +32,8 @@ class Statement(NamedTuple):
 def statement(text: str, *, parameters: bool) -> Statement:
     """Of an exact str; the same statement again costs a look-up."""
     if len(text) > MOST_READ:
-        cut = text[:MOST_READ]
-        return (_parameterised if parameters else _literal).__wrapped__(cut)
-    return _parameterised(text) if parameters else _literal(text)
+        return (_parameterised if parameters else _literal)(text[:MOST_READ])
+    return (_with_parameters if parameters else _without_any).of(text)
 
 
 def given(parameters: Any) -> bool:
@@ -122,16 +121,17 @@ _TARGET = {
 _DEFINING = frozenset({"CREATE", "ALTER", "DROP"})
 
 
-@functools.lru_cache(maxsize=_MOST_KEPT)
 def _parameterised(text: str) -> Statement:
     code = _TOKEN.sub(_without, text) if _OTHER_THAN_CODE.search(text) else text
     return Statement(*_summary(code.strip()), text.strip()[:MOST_TEXT])
 
 
-@functools.lru_cache(maxsize=_MOST_KEPT)
 def _literal(text: str) -> Statement:
     code = _TOKEN.sub(_without, text).strip()
     return Statement(*_summary(code), code[:MOST_TEXT])
+
+
+_with_parameters, _without_any = Kept(_parameterised, _MOST_KEPT), Kept(_literal, _MOST_KEPT)
 
 
 def _without(match: re.Match[str]) -> str:

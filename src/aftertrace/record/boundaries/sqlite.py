@@ -19,12 +19,14 @@ from collections.abc import Callable
 from types import ModuleType
 from typing import Any
 
-from aftertrace._native import Span, current
-from aftertrace.record.boundaries.calls import CLIENT, Missing, Open, around, close, opened, step_aside, unseen
+from aftertrace.record.boundaries import sql
+from aftertrace.record.boundaries.calls import Missing, Open, around, close, opened, step_aside, unseen
+from aftertrace.record.boundaries.stores import SQLALCHEMY, Instrumentors, parent
 
 NAME = "sqlite3"
 _SCOPE = "aftertrace.sqlite3"
-_MOST_TEXT = 2048
+_BASE = {"db.system.name": "sqlite"}
+_CONTRIB: Instrumentors = (("sqlite3", "SQLite3Instrumentor"), SQLALCHEMY)
 _POSITIONAL = (
     "database",
     "timeout",
@@ -42,20 +44,27 @@ _DEPRECATED = (
 _WARNS = (3, 13) <= sys.version_info < (3, 15)
 
 
-def _begin(args: tuple[Any, ...], _kwargs: dict[str, Any]) -> Open | None:
+def _begun(args: tuple[Any, ...], *, parameters: bool, many: Any = None) -> Open | None:
     """None outside a trace, and for what is no statement."""
-    parent = current()
-    if parent is None or len(args) < 2 or type(args[1]) is not str:
+    above = parent(_CONTRIB)
+    if above is None or len(args) < 2 or type(args[1]) is not str:
         return None
-    text = args[1][:_MOST_TEXT].strip()
-    operation = text.split(None, 1)[0].upper() if text else ""
-    if not operation.isalpha():  # a comment, say
-        operation = "execute"
-    attributes = {"db.system.name": "sqlite", "db.query.text": text, "db.operation.name": operation}
-    return opened(Span(operation, CLIENT, parent, attributes, None, None, _SCOPE))
+    return opened(sql.span(sql.statement(args[1], parameters=parameters), above, _BASE, _SCOPE, many))
 
 
-_spanned = around(NAME, _begin, close)
+def _one(args: tuple[Any, ...], _kwargs: dict[str, Any]) -> Open | None:
+    return _begun(args, parameters=len(args) > 2 and sql.given(args[2]))
+
+
+def _many(args: tuple[Any, ...], _kwargs: dict[str, Any]) -> Open | None:
+    return _begun(args, parameters=True, many=args[2] if len(args) > 2 else None)
+
+
+def _script(args: tuple[Any, ...], _kwargs: dict[str, Any]) -> Open | None:
+    return _begun(args, parameters=False)
+
+
+_spanned, _batch, _scripted = (around(NAME, begin, close) for begin in (_one, _many, _script))
 
 
 def _giving_ours(original: Callable[..., Any]) -> Callable[..., Any]:
@@ -86,8 +95,8 @@ class Cursor(sqlite3.Cursor):
     __doc__ = sqlite3.Cursor.__doc__
     __reduce_ex__ = _reduce
     execute = _spanned(sqlite3.Cursor.execute)
-    executemany = _spanned(sqlite3.Cursor.executemany)
-    executescript = _spanned(sqlite3.Cursor.executescript)
+    executemany = _batch(sqlite3.Cursor.executemany)
+    executescript = _scripted(sqlite3.Cursor.executescript)
 
 
 class Connection(sqlite3.Connection):
@@ -95,8 +104,8 @@ class Connection(sqlite3.Connection):
     __doc__ = sqlite3.Connection.__doc__
     __reduce_ex__ = _reduce
     execute = _spanned(sqlite3.Connection.execute)
-    executemany = _spanned(sqlite3.Connection.executemany)
-    executescript = _spanned(sqlite3.Connection.executescript)
+    executemany = _batch(sqlite3.Connection.executemany)
+    executescript = _scripted(sqlite3.Connection.executescript)
     cursor = _giving_ours(sqlite3.Connection.cursor)
 
 

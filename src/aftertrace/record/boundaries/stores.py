@@ -48,6 +48,27 @@ def address(host: Any, port: Any) -> dict[str, Any]:
     return told
 
 
+class Kept[Value]:
+    """What was made of texts, for the next time that they come. Holds copies, none of the program's own strings."""
+
+    def __init__(self, make: Callable[[str], Value], most: int) -> None:
+        self._make, self._most = make, most
+        self._known: dict[int, tuple[str, Value]] = {}
+
+    def of(self, text: str) -> Value:
+        """Of an exact str."""
+        found = self._known.get(hash(text))
+        return self._new(text) if found is None or found[0] != text else found[1]
+
+    def _new(self, text: str) -> Value:
+        copy = "".join((text[:1], text[1:]))
+        made = self._make(copy)
+        if len(self._known) >= self._most:
+            self._known.clear()
+        self._known[hash(copy)] = copy, made
+        return made
+
+
 # -- around generators: begin() runs with their first step, as their body does
 
 
