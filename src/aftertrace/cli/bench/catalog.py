@@ -64,6 +64,7 @@ class Tool:
     environment: Environment = lambda _: {}
     needs: tuple[str, ...] = ()
     levels: tuple[str, ...] = ()  # that are switched inside the process
+    beside: Callable[[int], list[str]] | None = None  # a command that watches the server's pid; it says ATTACHED
 
     def missing(self) -> str:
         """The first package or command that is not installed; "" when all are."""
@@ -127,6 +128,23 @@ def _logfire_env(place: Place) -> dict[str, str]:
     return {"BENCH_TOOL": "logfire", "BENCH_SINK": place.sink, "LOGFIRE_TOKEN": "bench"}
 
 
+ATTACHED = "attached"
+_SWITCHES = """
+BEGIN {{ printf("attached\\n"); }}
+tracepoint:sched:sched_switch /pid == {pid}/ {{ @off[tid] = nsecs; }}
+tracepoint:sched:sched_switch /@off[args->next_pid]/ {{
+    @waited = hist((nsecs - @off[args->next_pid]) / 1000); delete(@off[args->next_pid]);
+}}
+"""
+
+
+def _bpftrace(pid: int) -> list[str]:
+    """How long each thread waited, from the scheduler's own events. They fire for every process of the host: what the
+    filter costs there, the bare program pays too. tracefs is mounted in a namespace of its own where it is not yet."""
+    mounted = 'mount -t tracefs nodev /sys/kernel/tracing 2>/dev/null; exec bpftrace -e "$0"'
+    return ["unshare", "-m", "sh", "-c", mounted, _SWITCHES.format(pid=pid)]
+
+
 def _tool_env(name: str) -> Environment:
     return lambda _: {"BENCH_TOOL": name}
 
@@ -137,7 +155,8 @@ def _logging_env(place: Place) -> dict[str, str]:
 
 def tools() -> tuple[Tool, ...]:
     """All of them in the table's order, installed or not; the first is what the others are compared with."""
-    inside = tuple(level for level in LEVELS if level != "auto")
+    levels: tuple[str, ...] = LEVELS
+    inside = tuple(level for level in levels if level != "auto")
     found = [Tool(BARE, "the program alone"), Tool(CONTROL, "the program alone, once more")]
     found += [
         Tool(
@@ -149,8 +168,8 @@ def tools() -> tuple[Tool, ...]:
             levels=inside,
         )
     ]
-    if "auto" in LEVELS:
-        found.append(Tool("aftertrace-auto", "aftertrace run --level auto", OURS, _recorded("auto"), _recorded_env))
+    if "auto" in levels:
+        found.append(Tool(f"{OURS} auto", "aftertrace run --level auto", OURS, _recorded("auto"), _recorded_env))
     return (*found, *_others())
 
 
@@ -165,6 +184,7 @@ def _others() -> list[Tool]:
         Tool("logging", "a DEBUG line per call to a file", LOGGING, environment=_logging_env),
         Tool("viztracer", "every call into its ring, never written", environment=_tool_env("viztracer"),
              needs=("viztracer",)),
+        Tool("ebpf", "bpftrace: how long threads wait", KERNEL, needs=("/bpftrace", "/unshare"), beside=_bpftrace),
         Tool("breakpoint", "sys.settrace debugger (bdb), one breakpoint that never hits", BREAKPOINTS,
              environment=_tool_env("breakpoint")),
     ]  # fmt: skip

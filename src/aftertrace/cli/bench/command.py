@@ -86,8 +86,8 @@ def _measure(
             progress.end("wrk is not installed: the load comes from a generator of our own")
         for number, program in enumerate(programs):
             found.append(Found(program))
-            prefix = f"[{number + 1}/{len(programs)}] "
-            Session(bench, tools, plan, lambda text, prefix=prefix: progress.say(prefix + text), found[-1]).measure()
+            progress.prefix = f"[{number + 1}/{len(programs)}] "
+            Session(bench, tools, plan, progress.say, found[-1]).measure()
 
 
 def _count_instructions(programs: Sequence[Program], *, as_json: bool) -> None:
@@ -138,10 +138,12 @@ class Progress:
     """One line on stderr that is written over, or a line each where nobody watches."""
 
     def __init__(self) -> None:
+        self.prefix = ""
         self._live = sys.stderr.isatty()
         self._last = ""
 
-    def say(self, line: str) -> None:
+    def say(self, what: str) -> None:
+        line = self.prefix + what
         if self._live:
             click.echo(f"\r\033[K{line}", nl=False, err=True)
         elif line.rpartition(",")[0] != self._last:

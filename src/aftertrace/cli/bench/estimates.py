@@ -68,6 +68,31 @@ def verdict(effect: Estimate, noise: float) -> str:
     return f"{share:+.1%}" if abs(share) < 0.1 else f"{share:+.0%}"
 
 
+@dataclass(frozen=True, slots=True)
+class Added:
+    """A difference to bare in us, and what the control's difference may come to by chance alone; None: not measured."""
+
+    value: float | None = None
+    noise: float = 0.0
+
+    @property
+    def told(self) -> bool:
+        return self.value is not None and abs(self.value) > self.noise
+
+
+def added(mine: Sequence[Sequence[float]], bare: Sequence[Sequence[float]], share: float) -> list[float]:
+    """Differences of a percentile, round by round; rounds without an answer are left out."""
+    rounds = zip(mine, bare, strict=False)
+    return [percentile(one, share) - percentile(other, share) for one, other in rounds if one and other]
+
+
+def chance_of(differences: Sequence[float], seed: int = 0) -> float:
+    """How far from 0 the median of a control's differences lies in 95 % of its resamples."""
+    chance = random.Random(seed)  # noqa: S311  # no secret
+    drawn = [abs(statistics.median(chance.choices(differences, k=len(differences)))) for _ in range(RESAMPLES)]
+    return sorted(drawn)[round(RESAMPLES * SHARE)]
+
+
 def percentile(values: Sequence[float], share: float) -> float:
     """The value below which ``share`` of them lie; NaN without any."""
     ordered = sorted(values)

@@ -14,10 +14,14 @@ from aftertrace.cli.bench.slices import Pair
 
 @dataclass(slots=True)
 class Latencies:
-    """us of each answer at a steady rate; those that were offered and not answered in time are missing."""
+    """us of each answer at a steady rate, by round; those that were offered and not answered in time are missing."""
 
     offered: int = 0
-    answered: list[int] = field(default_factory=list)
+    rounds: list[list[int]] = field(default_factory=list)
+
+    @property
+    def answered(self) -> int:
+        return sum(map(len, self.rounds))
 
 
 @dataclass(frozen=True, slots=True)

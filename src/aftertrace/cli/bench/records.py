@@ -72,7 +72,8 @@ def _count(reader: _native.Reader) -> tuple[Counter[str], Counter[str], Counter[
     kinds: Counter[str] = Counter()
     bytes_: Counter[str] = Counter()
     counts: Counter[str] = Counter()
-    names, codes = {}, {}
+    names: dict[int, str] = {}
+    codes: dict[int, int] = {}  # of activations
     while slices := reader.poll():
         names |= {code.id: code.qualname for code in definitions.decode(reader.definitions()).codes.values()}
         for _, _, _, data in slices:

@@ -6,18 +6,21 @@ import math
 import os
 import platform
 import statistics
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 from aftertrace import __version__
-from aftertrace.cli.bench.catalog import BASE_LEVEL, CONTROL, OURS, Tool
-from aftertrace.cli.bench.estimates import Estimate, estimate, percentile, rounded, verdict
+from aftertrace.cli.bench.catalog import BARE, BASE_LEVEL, CONTROL, KERNEL, OURS, Tool
+from aftertrace.cli.bench.estimates import Added, Estimate, added, chance_of, estimate, percentile, rounded, verdict
 from aftertrace.cli.bench.found import Found, Latencies
 from aftertrace.cli.bench.slices import Pair
+from aftertrace.settings import Settings
 
 OVERLOADED = 0.97  # of what is offered; who answers less cannot take that rate
+
+NOT_MEASURED = Added()
 
 type Groups = Sequence[Sequence[Pair]]
 
@@ -33,8 +36,8 @@ class Row:
     verdict: str
     within: Estimate | None = None
     within_verdict: str = ""
-    p50: float | None = None  # added
-    p99: float | None = None
+    p50: Added = NOT_MEASURED
+    p99: Added = NOT_MEASURED
     overloaded: bool = False
     bytes: float | None = None
     agent: float | None = None
@@ -48,14 +51,18 @@ class Row:
             "throughput": self.rate.to_json(),
             "verdict": self.verdict,
             "within_process": {**self.within.to_json(), "verdict": self.within_verdict} if self.within else None,
-            "added_p50_us": rounded(self.p50, 1),
-            "added_p99_us": rounded(self.p99, 1),
+            "added_p50_us": _added_json(self.p50),
+            "added_p99_us": _added_json(self.p99),
             "overloaded": self.overloaded,
             "bytes_per_request": rounded(self.bytes, 0),
             "agent_us_per_request": rounded(self.agent, 2),
             "records_per_request": dict(self.records),
             "records_by_function": dict(self.functions),
         }
+
+
+def _added_json(one: Added) -> dict[str, Any]:
+    return {"value": rounded(one.value, 1), "noise": rounded(one.noise, 1), "told": one.told}
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,14 +107,14 @@ def table(found: Found) -> Table | None:
     noise = _cpu(found, CONTROL).noise()
     within = estimate(_ratios(found.within[CONTROL])).noise() if CONTROL in found.within else None
     rows = [row for name in found.between for row in _rows(found, name, noise, within)]
-    bare = found.latencies.get("bare", Latencies())
+    bare = [us for one in found.latencies.get(BARE, Latencies()).rounds for us in one]
     return Table(
         found.program.name,
         found.program.about,
         found.bare_cpu() / 1000,
         found.bare_rate(),
-        percentile(bare.answered, 0.5),
-        percentile(bare.answered, 0.99),
+        percentile(bare, 0.5),
+        percentile(bare, 0.99),
         found.paced_rate,
         noise,
         within,
@@ -173,14 +180,23 @@ def _measured(found: Found, name: str) -> dict[str, Any]:
 
 
 def _added(found: Found, name: str) -> dict[str, Any]:
-    bare, mine = found.latencies.get("bare"), found.latencies.get(name)
-    if bare is None or mine is None or not bare.answered or not mine.answered:
+    bare, mine = found.latencies.get(BARE), found.latencies.get(name)
+    control = found.latencies.get(CONTROL)
+    if bare is None or mine is None or control is None:
         return {}
+    late = mine.answered < OVERLOADED * mine.offered
     return {
-        "p50": percentile(mine.answered, 0.5) - percentile(bare.answered, 0.5),
-        "p99": percentile(mine.answered, 0.99) - percentile(bare.answered, 0.99),
-        "overloaded": len(mine.answered) < OVERLOADED * mine.offered,
+        "p50": _percentile(bare, mine, control, 0.5),
+        "p99": _percentile(bare, mine, control, 0.99),
+        "overloaded": late,
     }
+
+
+def _percentile(bare: Latencies, mine: Latencies, control: Latencies, share: float) -> Added:
+    differences, noise = added(mine.rounds, bare.rounds, share), added(control.rounds, bare.rounds, share)
+    if not differences or not noise:
+        return NOT_MEASURED
+    return Added(statistics.median(differences), chance_of(noise))
 
 
 # -- the page of approaches -----------------------------------------------------------------------------------------
@@ -189,12 +205,13 @@ def _added(found: Found, name: str) -> dict[str, Any]:
 @dataclass(frozen=True, slots=True)
 class Approach:
     """One of the ways to see what a request did: added latency as shares of the bare program's over all programs
-    (lowest, highest), NaN when nothing of it was measured."""
+    (lowest, highest), NaN when nothing of it was measured; ``told``: on how many programs it was told from noise."""
 
     name: str
     by: str
     low: float
     high: float
+    told: int
     fidelity: str
     safe: str
 
@@ -206,22 +223,33 @@ _PAGE = (
     ("breakpoints", "complete, and everybody waits at a hit", "no"),
     ("logging", "what somebody thought of", "no: I/O in the request"),
     ("tracing", "graph of requests", "yes"),
-    ("eBPF", "kernel only", "yes"),
-    (OURS, "graph, calls, lines, values", "yes"),
+    (KERNEL, "kernel only", "yes"),
 )
+_FIDELITY = {"auto": "graph, calls, values, lines of cold code", "calls": "graph, calls, values"}
 
 
 def approaches(tables: Sequence[Table], tools: Sequence[Tool]) -> list[Approach]:
     """Latency here is that of a request that does not wait for others: its CPU time, which is also what the rest of
-    the machine loses; at a rate, waiting comes on top (the table's p50 and p99)."""
+    the machine loses; at a rate, waiting comes on top (the table's p50 and p99). Ours is the level that one gets
+    without asking for another."""
     made = []
     for name, fidelity, safe in _PAGE:
         members = {tool.name for tool in tools if tool.approach == name}
-        shares = [_share(row, one.noise) for one in tables for row in one.rows if row.name.split()[0] in members]
-        by = ", ".join(sorted({row.name for one in tables for row in one.rows if row.name.split()[0] in members}))
-        low, high = (min(shares), max(shares)) if shares else (math.nan, math.nan)
-        made.append(Approach(name, by, low, high, fidelity, safe))
-    return made
+        made.append(_approach(name, members, tables, fidelity, safe))
+    level = Settings().level
+    return [
+        *made,
+        _approach(OURS, {f"{OURS} {level}"}, tables, _FIDELITY.get(level, "graph, calls, values, lines"), "yes"),
+    ]
+
+
+def _approach(name: str, members: Container[str], tables: Sequence[Table], fidelity: str, safe: str) -> Approach:
+    rows = [(row, one.noise) for one in tables for row in one.rows if row.name in members]
+    shares = [_share(row, noise) for row, noise in rows]
+    by = ", ".join(dict.fromkeys(row.name for row, _ in rows))
+    low, high = (min(shares), max(shares)) if shares else (math.nan, math.nan)
+    told = sum(not row.verdict.startswith("cannot") for row, _ in rows)
+    return Approach(name, by, low, high, told, fidelity, safe)
 
 
 def _share(row: Row, noise: float) -> float:

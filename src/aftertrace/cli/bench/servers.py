@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from aftertrace.cli.bench.catalog import BARE, PROGRAMS, Place, Program, Tool
+from aftertrace.cli.bench.catalog import ATTACHED, BARE, PROGRAMS, Place, Program, Tool
 from aftertrace.cli.demo.processes import Process, Processes, answers, free_ports, wait_until
 from aftertrace.errors import AftertraceError, Unavailable
 
@@ -51,6 +51,7 @@ class Server:
     port: int
     control: socket.socket
     load: Process | None = None
+    beside: Process | None = None
     _lines: Any = None
 
     def ask(self, words: str = "read") -> Reading:
@@ -134,7 +135,16 @@ class Bench:
         line.settimeout(ANSWER_SECONDS)
         wait_until(lambda: answers(f"http://127.0.0.1:{port}/"), process, START_SECONDS)
         line.connect(str(control))
-        return Server(tool, process, port, line)
+        return Server(tool, process, port, line, beside=self._start_beside(name, tool, process.pid))
+
+    def _start_beside(self, name: str, tool: Tool, pid: int) -> Process | None:
+        """What watches the server from outside, once it does."""
+        if tool.beside is None:
+            return None
+        words, env = tool.beside(pid), clean_environment()
+        beside = self.processes.start(f"{name}-beside", words, env=env, cwd=self.directory)
+        wait_until(lambda: ATTACHED in beside.log_text(), beside, START_SECONDS)
+        return beside
 
     def start_back(self, program: Program) -> Server | None:
         """The service that the program asks, not measured itself. Raises Unavailable."""
@@ -189,7 +199,9 @@ class Bench:
             if server.load is not None:
                 server.begin()  # a stopped process does not take SIGTERM
             server.control.close()
-        self.processes.stop_some([one for server in servers for one in (server.load, server.process) if one])
+        self.processes.stop_some(
+            [one for server in servers for one in (server.load, server.beside, server.process) if one]
+        )
 
     def close(self) -> None:
         if self._paced is not None:

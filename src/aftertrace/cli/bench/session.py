@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
 from aftertrace.cli.bench import records
-from aftertrace.cli.bench.catalog import BARE, BASE_LEVEL, CONTROL, OURS, Tool
+from aftertrace.cli.bench.catalog import BARE, BASE_LEVEL, CONTROL, OURS, TRACING, Tool
 from aftertrace.cli.bench.found import Found, Latencies, Steady
 from aftertrace.cli.bench.servers import Bench, Server, cpu_ns, measured, others, pin
 from aftertrace.cli.bench.slices import AtLevel, Loaded, Pair, one_slice, sweep
@@ -18,6 +18,7 @@ from aftertrace.errors import AftertraceError
 
 STARTERS = 3  # servers that start at a time
 AGENT_LAG_S = 0.3  # until it does what the level before it left
+SENT_LATER_S = 5.5  # OpenTelemetry's batches wait for 5 s
 _MUST = (BARE, CONTROL)
 
 
@@ -141,6 +142,9 @@ class Session:
         )
         for name, group in pairs.items():
             self.found.between.setdefault(name, []).append(group)
+        if any(one.tool.approach == TRACING for one in rest):
+            self._tell("waiting for what is sent later")
+            time.sleep(SENT_LATER_S)
         for one in begun[1:]:
             self._account(one, pairs[one.server.tool.name])
 
@@ -211,4 +215,4 @@ class Session:
         answer = self.bench.paced(server, self.found.paced_rate, self.plan.paced_s, number)
         kept = self.found.latencies.setdefault(named(server.tool, level), Latencies())
         kept.offered += answer["offered"]
-        kept.answered += answer["latencies"]
+        kept.rounds.append(answer["latencies"])

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from aftertrace.cli.bench.catalog import CONTROL
-from aftertrace.cli.bench.estimates import Estimate
+from aftertrace.cli.bench.estimates import Added, Estimate
 from aftertrace.cli.bench.report import Approach, Row, Table
 from aftertrace.show.console import Console
 
@@ -62,8 +62,10 @@ def _ratio(one: Estimate) -> str:
     return f"{one.value:.{digits}f} ±{(one.high - one.low) / 2:.{digits}f}"
 
 
-def _added(us: float | None) -> str:
-    return "" if us is None else f"{us / 1000:+.2f} ms"
+def _added(one: Added) -> str:
+    if one.value is None:
+        return ""
+    return f"{one.value / 1000:+.2f} ms" if one.told else f"< {one.noise / 1000:.2f} ms"
 
 
 def _ms(us: float) -> str:
@@ -89,6 +91,8 @@ def _page(page: Sequence[Approach], console: Console) -> Iterator[str]:
 def latency(one: Approach) -> str:
     if math.isnan(one.low):
         return "not measured"
+    if not one.told:
+        return f"< {_percent(one.high)}"
     return _percent(one.high) if one.low == one.high else f"{_percent(one.low)} to {_percent(one.high)}"
 
 
@@ -106,4 +110,6 @@ def _legend(machine: dict[str, Any], console: Console) -> Iterator[str]:
     yield console.dim(
         "at half of the bare program's throughput; overload: it cannot serve that. Bytes: ring, log, or sent."
     )
-    yield console.dim("Latency added, by approach: of a request that waits for no other (its CPU).")
+    yield console.dim(
+        "<: not told from noise. Latency added, by approach: of a request that waits for no other (its CPU)."
+    )

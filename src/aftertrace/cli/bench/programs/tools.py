@@ -23,12 +23,15 @@ type Serve = Callable[[], None]
 
 def prepare(tool: str) -> None:
     """Before the program is imported."""
-    {"logging": _log, "sentry": _sentry, "logfire": _logfire}.get(tool, lambda: None)()
+    preparations: dict[str, Callable[[], None]] = {"logging": _log, "sentry": _sentry, "logfire": _logfire}
+    if tool in preparations:
+        preparations[tool]()
 
 
 def run(tool: str, serve: Serve, program: Path) -> None:
     """The server, under what must be around it."""
-    {"breakpoint": _debugged, "viztracer": _viztraced}.get(tool, lambda serve, _: serve())(serve, program)
+    around: dict[str, Callable[[Serve, Path], None]] = {"breakpoint": _debugged, "viztracer": _viztraced}
+    around.get(tool, lambda serve, _: serve())(serve, program)
 
 
 # -- verbose logging ------------------------------------------------------------------------------------------------
@@ -37,19 +40,13 @@ def run(tool: str, serve: Serve, program: Path) -> None:
 class _Lines(ast.NodeTransformer):
     """``_log.debug("name a=%r", a)`` as the first statement of each function."""
 
-    def visit_FunctionDef(self, node: ast.FunctionDef) -> ast.FunctionDef:
+    def visit(self, node: ast.AST) -> ast.AST:
         self.generic_visit(node)
-        return self._logged(node)
-
-    def visit_AsyncFunctionDef(self, node: ast.AsyncFunctionDef) -> ast.AsyncFunctionDef:
-        self.generic_visit(node)
-        return self._logged(node)
-
-    def _logged[F: (ast.FunctionDef, ast.AsyncFunctionDef)](self, node: F) -> F:
-        names = [argument.arg for argument in (*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs)]
-        text = " ".join([node.name, *(f"{name}=%r" for name in names)])
-        call = ast.parse(f"_log.debug({', '.join([repr(text), *names])})").body[0]
-        node.body.insert(1 if ast.get_docstring(node) else 0, call)
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            names = [argument.arg for argument in (*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs)]
+            text = " ".join([node.name, *(f"{name}=%r" for name in names)])
+            call = ast.parse(f"_log.debug({', '.join([repr(text), *names])})").body[0]
+            node.body.insert(1 if ast.get_docstring(node) else 0, call)
         return node
 
 
@@ -57,7 +54,7 @@ class _Logged(importlib.machinery.SourceFileLoader):
     def get_code(self, fullname: str) -> Any:
         path = self.get_filename(fullname)
         tree = ast.parse(self.get_data(path))
-        tree = _Lines().visit(tree)
+        _Lines().visit(tree)  # in place
         at = next(i for i, one in enumerate(tree.body) if not _is_head(one))
         tree.body[at:at] = ast.parse("import logging\n_log = logging.getLogger(__name__)").body
         return compile(ast.fix_missing_locations(tree), path, "exec", dont_inherit=True)
