@@ -11,6 +11,7 @@ from typing import Any
 
 from aftertrace._native import Span, current
 from aftertrace.record import propagation
+from aftertrace.record.boundaries import contrib
 from aftertrace.record.boundaries.calls import (
     CLIENT,
     ERROR,
@@ -32,7 +33,7 @@ type Added = tuple[Any, list[tuple[str, str]]]  # the headers, and what we put i
 
 def _begin(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Open | None:
     request = args[1] if len(args) > 1 else kwargs.get("request")
-    if request is None:
+    if request is None or contrib.suppressed():
         return None
     url, method = request.url, request.method
     host, port = url.host, url.port
@@ -62,7 +63,7 @@ def _answered(span: Span, response: Any) -> None:
 
 def _inject(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Added | None:
     span, headers = current(), (args[1] if len(args) > 1 else kwargs["request"]).headers
-    added = [] if span is None else propagation.write(span, headers)
+    added = [] if span is None or contrib.suppressed() else propagation.write(span, headers)
     return (headers, added) if added else None
 
 
