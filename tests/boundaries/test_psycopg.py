@@ -282,3 +282,179 @@ _native.detach(token)
     everything = repr([(span.name, span.attributes) for span in found.spans])
     assert "secret" not in everything
     assert "not-to-be-told" not in everything
+
+
+def test_streams_copies_cursors_pipelines_and_cancellation(runner: Runner, postgres: str):
+    ran = runner.good(
+        BEGIN
+        + """
+from aftertrace import _native
+def under(name): return _native.attach(_native.Span(name, 1, None))
+under("all")
+c = psycopg.connect(DSN, autocommit=True)
+c.execute("create temp table t (a int)")
+current = _native.current()
+for n, in c.cursor().stream("select generate_series(1, %s) as streamed", [3]): assert _native.current() is current
+with c.cursor().copy("copy t from stdin") as copy:
+    assert _native.current() is current
+    for n in range(3): copy.write_row([n])
+try:
+    with c.cursor().copy("copy t from stdin") as copy: copy.write(b"nonsense\\n")
+except psycopg.DataError: pass
+with c.transaction(), c.cursor("named") as named:
+    named.execute("select a from t order by a"); named.itersize = 2
+    assert [n for n, in named] == [0, 1, 2]
+with c.pipeline():
+    c.execute("select 1"); c.execute("select 2")
+c.close()
+async def main():
+    c = await psycopg.AsyncConnection.connect(DSN, autocommit=True)
+    await c.execute("create temp table t (a int)")
+    under("async")
+    async def sleep(n):
+        under(f"task {n}")
+        try: await asyncio.wait_for(c.execute("select pg_sleep(%s)", [20]), 0.1)
+        except TimeoutError: pass
+        assert _native.current().name == f"task {n}"
+    await sleep(1)
+    task = asyncio.create_task(sleep(2)); await asyncio.sleep(0.05); task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+    under("async")
+    async for n, in c.cursor().stream("select generate_series(1, 3)"): pass
+    async for n, in c.cursor().stream("select generate_series(1, 3)"): break
+    async with c.cursor().copy("copy t from stdin") as copy: await copy.write_row([1])
+    async with c.transaction(), c.cursor("named") as named:
+        await named.execute("select a from t")
+        await named.fetchall()
+    await c.close()
+asyncio.run(main())
+""",
+        DSN=postgres,
+    )
+    found = ran.recorded
+    assert all(span.ended for span in found.of(CLIENT))
+    names = {span.id: span.name for span in found.spans}
+    seen = [
+        (names[span.parent], span.name, span.status)
+        for span in found.of(CLIENT)
+        if span.name not in {"connect", "BEGIN", "COMMIT", "ROLLBACK", "DEALLOCATE", "CREATE TABLE t"}
+    ]
+    assert seen == [
+        ("all", "SELECT", 0),
+        ("all", "COPY t", 0),
+        ("all", "COPY t", 2),
+        ("all", "SELECT t", 0),
+        ("all", "FETCH named", 0),
+        ("all", "FETCH named", 0),
+        ("all", "CLOSE", 0),
+        ("all", "SELECT", 0),
+        ("all", "SELECT", 0),
+        ("all", "PIPELINE", 0),
+        ("task 1", "SELECT", 0),
+        ("task 2", "SELECT", 0),
+        ("async", "SELECT", 0),
+        ("async", "SELECT", 0),
+        ("async", "COPY t", 0),
+        ("async", "SELECT t", 0),
+        ("async", "FETCH named", 0),
+        ("async", "CLOSE", 0),
+    ]
+
+
+def test_pools(runner: Runner, postgres: str):
+    """Their own connecting is nobody's; who has to wait for a connection sees that."""
+    ran = runner.good(
+        BEGIN
+        + """
+import threading, psycopg_pool
+from aftertrace import _native
+def under(name): return _native.attach(_native.Span(name, 1, None))
+under("opens")
+pool = psycopg_pool.ConnectionPool(DSN, min_size=1, max_size=1, open=True)
+pool.wait()
+under("first")
+with pool.connection() as c: c.execute("select 1")
+with pool.connection() as c:
+    def second():
+        under("second")
+        with pool.connection() as c: c.execute("select 2")
+    thread = threading.Thread(target=second); thread.start()
+    while not pool.get_stats().get("requests_waiting"): pass
+thread.join()
+under("late")
+try:
+    with pool.connection(), pool.connection(timeout=0.01): pass
+except psycopg_pool.PoolTimeout: pass
+pool.close()
+async def main():
+    under("opens")
+    async with psycopg_pool.AsyncConnectionPool(DSN, min_size=1, max_size=1, open=False) as pool:
+        await pool.wait()
+        under("async")
+        async with pool.connection() as c: await c.execute("select 1"); await c.close()
+        async with pool.connection() as c: await c.execute("select 2")
+asyncio.run(main())
+""",
+        DSN=postgres,
+    )
+    found = ran.recorded
+    names = {span.id: span.name for span in found.spans}
+    seen = [(names[s.parent], s.name, s.status) for s in found.spans if s.parent in names]
+    assert all(span.ended for span in found.spans if span.parent)
+    assert [s for s in seen if s[0] != "async"] == [
+        ("first", "SELECT", 0),
+        ("first", "COMMIT", 0),
+        ("second", "wait for a connection", 0),
+        ("second", "SELECT", 0),
+        ("second", "COMMIT", 0),
+        ("late", "wait for a connection", 2),
+    ]
+    assert [s for s in seen if s[0] == "async"] == [
+        ("async", "SELECT", 0),
+        ("async", "wait for a connection", 0),
+        ("async", "SELECT", 0),
+        ("async", "COMMIT", 0),
+    ]
+
+
+def test_no_second_span_where_opentelemetry_has_one_or_wants_none(runner: Runner, postgres: str):
+    ran = runner.good(
+        BEGIN
+        + """
+from aftertrace import _native
+from opentelemetry import trace
+from opentelemetry.instrumentation.psycopg import PsycopgInstrumentor
+from opentelemetry.instrumentation.utils import suppress_instrumentation
+def under(name): return _native.attach(_native.Span(name, 1, None))
+c = psycopg.connect(DSN)
+under("suppressed")
+with suppress_instrumentation(): c.execute("select 1"); psycopg.connect(DSN).close()
+under("told again"); c.execute("select 1")
+under("a client's")
+with trace.get_tracer("mine").start_as_current_span("by hand", kind=trace.SpanKind.CLIENT): c.execute("select 1")
+PsycopgInstrumentor().instrument()
+c = psycopg.connect(DSN)
+under("contrib")
+c.cursor().execute("select 1")
+async def main():
+    c = await psycopg.AsyncConnection.connect(DSN)
+    under("contrib async"); await c.cursor().execute("select 1"); await c.close()
+asyncio.run(main())
+PsycopgInstrumentor().uninstrument()
+c = psycopg.connect(DSN)
+under("ours again")
+c.execute("select 1")
+""",
+        DSN=postgres,
+    )
+    found = ran.recorded
+    names = {span.id: span.name for span in found.spans}
+    seen = [(names[s.parent], s.name, s.scope) for s in found.of(CLIENT) if s.name != "connect" and s.parent]
+    assert [(parent, name.replace("select", "SELECT"), scope.rpartition(".")[0]) for parent, name, scope in seen] == [
+        ("told again", "SELECT", "aftertrace"),
+        ("a client's", "by hand", ""),
+        ("by hand", "SELECT", "aftertrace"),
+        ("contrib", "SELECT", "opentelemetry.instrumentation"),
+        ("contrib async", "SELECT", "opentelemetry.instrumentation"),
+        ("ours again", "SELECT", "aftertrace"),
+    ]
