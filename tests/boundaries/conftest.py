@@ -306,7 +306,7 @@ class Runner:
 LEDGER = """
 import json as _json
 from aftertrace.record import boundaries as _boundaries
-print(_json.dumps([line for line in _boundaries.report() if line[2]]))
+print(_json.dumps([line for line in _boundaries.report() if line[1] == "skipped" or "failures" in line[2]]))
 """
 
 
