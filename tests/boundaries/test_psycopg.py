@@ -33,7 +33,8 @@ SAME = {
             kind = getattr(psycopg, owner)
             f = getattr(kind, last)
             print(f.__name__, f.__qualname__, f.__module__, f.__doc__, inspect.signature(f), type(vars(kind)[last]))
-            print(inspect.iscoroutinefunction(f), inspect.isgeneratorfunction(f), inspect.isasyncgenfunction(f), inspect.ismethod(f))
+            asked = [getattr(inspect, f"is{kind}") for kind in ("coroutinefunction", "generatorfunction")]
+            print([ask(f) for ask in asked], inspect.isasyncgenfunction(f), inspect.ismethod(f))
             print(pickle.loads(pickle.dumps(f)) == f)
         print(psycopg.connect == psycopg.Connection.connect, psycopg.connect.__self__)
         with psycopg.connect(DSN) as c:
@@ -208,7 +209,7 @@ def test_a_program_sees_no_difference(runner: Runner, postgres: str, name: str):
 
 
 def statements(found: Recorded, *names: str) -> list[tuple[Any, ...]]:
-    """(name, text, further attributes) of each CLIENT span; psycopg's tidying after a ROLLBACK differs with its version."""
+    """(name, text, further attributes) of each CLIENT span, but for psycopg's tidying after a ROLLBACK."""
     return [
         (s.name, s.attributes.get("db.query.text"), *[s.attributes.get(n) for n in names])
         for s in found.of(CLIENT)

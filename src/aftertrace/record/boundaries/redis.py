@@ -129,12 +129,12 @@ def _pipeline(args: tuple[Any, ...], _kwargs: dict[str, Any]) -> Open | None:
 
 def _stack(pipeline: Any) -> tuple[list[Any], bool]:
     """The commands that wait, and whether they are a transaction. A cluster's stand in its strategy."""
-    fields = vars(pipeline)
-    strategy = fields.get("_execution_strategy")
+    strategy = getattr(pipeline, "_execution_strategy", None)
     if strategy is not None:
-        return vars(strategy).get("_command_queue") or [], type(strategy).__name__ == "TransactionStrategy"
+        return strategy._command_queue, type(strategy).__name__ == "TransactionStrategy"  # noqa: SLF001
+    fields = vars(pipeline)
     multi = fields.get("transaction") or fields.get("is_transaction") or fields.get("explicit_transaction")
-    return fields.get("command_stack") or [], bool(multi)
+    return fields.get("command_stack") or getattr(pipeline, "_command_stack", []), bool(multi)
 
 
 def _closed(state: Open, _result: Any, error: BaseException | None) -> None:
