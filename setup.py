@@ -52,6 +52,7 @@ setup(
             sources=sorted(str(path) for path in Path("native").glob("*.c")),
             depends=sorted(str(path) for path in Path("native").glob("*.h")),
             include_dirs=["native"],
+            libraries=["m"],
             extra_compile_args=flags,
             extra_link_args=os.environ.get("AFTERTRACE_LDFLAGS", "").split(),
         )

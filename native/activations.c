@@ -99,7 +99,7 @@ Entry *activation_begin(Thread *thread, Frame frame, CodeInfo *info, uint64_t ac
     entry->parent = parent;
     entry->roll = entry->trace = 0;
     activation_adopt(entry, thread);
-    entry->code = info->id;
+    entry->code = info->tag;
     entry->line = LINE_UNKNOWN;
     entry->plain = 0;
     entry->handled = 0;

@@ -9,7 +9,7 @@
 /* Whether an entry is that of a frame that lives and runs `code`. An address alone says nothing: both are used again. */
 static inline int entry_is(const Entry *entry, Frame frame, const PyCodeObject *code)
 {
-    return entry->frame == frame && entry->info->code == code && entry->info->id == entry->code;
+    return entry->frame == frame && entry->info->code == code && entry->info->tag == entry->code;
 }
 
 /* The frame runs in the thread's context from now on. What was captured of it for another trace says nothing in this one. */

@@ -1,5 +1,6 @@
 /* Copies slots of live frames into records. The entry remembers fingerprints of the mutables it saw, so that a change in place shows. */
 #include "capture.h"
+#include "governor.h"
 
 #include <stdlib.h>
 
@@ -275,6 +276,7 @@ void capture_frame(Entry *entry, Frame frame)
         return; /* the second time: opening the record rolled, and the keyframe has it */
     put_frame(&out, entry, frame);
     ring_commit(&out);
+    governor_call(entry->info, COST_FRAME);
 }
 
 /* The inner, the more room: 8 × 2 KiB, then 8 × 1 KiB, then what is left in equal parts. */
@@ -299,5 +301,6 @@ void capture_keyframe(void)
         ring_keyframe_begin(&out, room);
         put_frame(&out, entries[i], frames[i]);
         ring_commit(&out);
+        governor_call(entries[i]->info, COST_FRAME);
     }
 }

@@ -1,5 +1,7 @@
 /* Classifies each code object once, when it is made (PyCode_AddWatcher) or armed, and keeps what is known of it in its co_extra. */
 #include "codes.h"
+#include "events.h"
+#include "governor.h"
 #include "redact.h"
 #include "ring.h"
 #include "rules.h"
@@ -7,7 +9,7 @@
 
 #include <stdlib.h>
 
-enum { DEFINE_FILE = 1, DEFINE_CODE = 2 };
+enum { DEFINE_FILE = 1, DEFINE_CODE = 2, DEFINE_LEVEL = 3 };
 
 #define MAX_COPIES 1000   /* code objects of one place: generated again and again */
 #define PLACES 65536      /* counters of copies, a power of two */
@@ -18,11 +20,11 @@ enum { DEFINE_FILE = 1, DEFINE_CODE = 2 };
 CodeInfo *codes_cache[CODES_CACHE];
 
 static Py_ssize_t extra = -1; /* index into co_extra */
-static SetEvents set_events;
 static int watcher = -1;
 static CodeInfo all = {.next = &all, .previous = &all}; /* ring of all that is armed */
 static CodeInfo *spare; /* infos to be used again, linked by `next` */
-static uint32_t codes_made, codes_live, files_made;
+static CodeInfo *hand = &all; /* where codes_resume() begins */
+static uint32_t codes_made, codes_live, files_made, tags;
 static uint64_t full; /* stretch in which it was said that the definitions are full */
 static PyObject *user_files;    /* dict: path -> id */
 static PyObject *library_files; /* set of paths */
@@ -31,6 +33,8 @@ static PyObject *pending_files; /* list of (id, path): what new_files() will say
 
 static void unlink_info(CodeInfo *info)
 {
+    if (hand == info)
+        hand = info->next;
     info->next->previous = info->previous;
     info->previous->next = info->next;
     codes_live--;
@@ -135,6 +139,26 @@ static int define_code(const CodeInfo *info)
     return define(DEFINE_CODE, &out, body);
 }
 
+void codes_define_level(uint32_t id, uint8_t level, enum Cause cause)
+{
+    uint8_t *body = malloc(32);
+    if (!body)
+        return;
+    Out out = {body, body + 32};
+    put_varint(&out, id);
+    put_u8(&out, level);
+    put_u8(&out, (uint8_t)cause);
+    put_u64(&out, ring_ticks());
+    define(DEFINE_LEVEL, &out, body);
+}
+
+static int define_low_level(const CodeInfo *info)
+{
+    if (info->own < LEVEL_LINES)
+        codes_define_level(info->id, info->own, info->lines ? CAUSE_START : CAUSE_LONG);
+    return 0;
+}
+
 /* Records of code that is not defined would say nothing. Its events stay off, since it is not among `all` any more. */
 static void disarm(CodeInfo *info)
 {
@@ -159,6 +183,8 @@ void codes_redefine(void)
         next = info->next;
         if (define_code(info) < 0)
             disarm(info);
+        else
+            define_low_level(info);
     }
 }
 
@@ -265,7 +291,9 @@ static CodeInfo *make_info(PyCodeObject *code, uint32_t file)
     info->arguments = (uint16_t)(arguments < info->slots ? arguments : info->slots);
     info->suspends = (code->co_flags & (CO_GENERATOR | CO_COROUTINE | CO_ASYNC_GENERATOR)) != 0;
     info->lines = linesets_span(code) <= MAX_LINES;
+    info->own = info->level = governor_first_level(info);
     info->id = codes_made + 1;
+    info->tag = ++tags;
     if (fill_flags(info, code) < 0 || (info->lines && linesets_build(&info->sets, code, info->slots) < 0) || define_code(info) < 0) {
         free_info(info);
         return NULL;
@@ -301,6 +329,18 @@ static void link_info(CodeInfo *info)
     codes_live++;
 }
 
+static int attach(PyCodeObject *code, uint32_t file);
+
+/* Functions that share variables with it: what they rebind must be known before it runs. */
+static void attach_inner(PyCodeObject *code, uint32_t file)
+{
+    for (Py_ssize_t i = 0; (code->co_ncellvars || code->co_nfreevars) && i < PyTuple_GET_SIZE(code->co_consts); i++) {
+        PyCodeObject *inner = (PyCodeObject *)PyTuple_GET_ITEM(code->co_consts, i);
+        if (PyCode_Check(inner) && inner->co_nfreevars && !code_info(inner) && attach(inner, file) < 0)
+            PyErr_Clear();
+    }
+}
+
 static int attach(PyCodeObject *code, uint32_t file)
 {
     CodeInfo *info = make_info(code, file);
@@ -311,29 +351,53 @@ static int attach(PyCodeObject *code, uint32_t file)
         return -1;
     }
     link_info(info);
+    attach_inner(code, file);
     linesets_shared(code, share);
+    define_low_level(info);
     if (!info->lines)
         ring_gap(3, "more than 2000 lines: calls only");
     if (code->co_nlocalsplus > MAX_SLOTS)
         ring_gap(3, "more than 1000 variables: the others are missing");
-    return set_events(info);
+    return monitoring_local(info);
 }
 
-/* 1: user code, armed or too much of it; 0: not; -1 with or without an exception. */
-static int consider(PyCodeObject *code)
+static int may_attach(PyCodeObject *code, uint32_t *file)
+{
+    int user = classify(code->co_filename, file);
+    return user > 0 && !(PyUnicode_CheckExact(code->co_qualname) && PyUnicode_CheckExact(code->co_name)) ? 0 : user;
+}
+
+/* 1: user code, that `act` was done to, or too much of it; 0: not; -1 with or without an exception. */
+static int consider(PyCodeObject *code, int (*act)(PyCodeObject *code, uint32_t file))
 {
     uint32_t file = 0;
-    int user = classify(code->co_filename, &file);
+    int user = may_attach(code, &file);
     if (user <= 0)
         return user;
-    if (!PyUnicode_CheckExact(code->co_qualname) || !PyUnicode_CheckExact(code->co_name))
-        return 0;
     int copy = count_copy(code);
     if (copy <= MAX_COPIES)
-        return attach(code, file) < 0 ? -1 : 1;
+        return act(code, file) < 0 ? -1 : 1;
     if (copy == MAX_COPIES + 1)
         ring_gap(3, "more than 1000 code objects of one place");
     return 1;
+}
+
+static int ask_first(PyCodeObject *code, uint32_t file) { return monitoring_first(code); }
+
+CodeInfo *codes_first_call(PyCodeObject *code)
+{
+    uint32_t file = 0;
+    uint64_t from = ring_ticks();
+    PyObject *pending = PyErr_GetRaisedException();
+    int armed = may_attach(code, &file) > 0 && attach(code, file) == 0;
+    if (!armed) {
+        PyErr_Clear();
+        if (monitoring_none(code) < 0)
+            PyErr_Clear();
+    }
+    PyErr_SetRaisedException(pending);
+    governor_arming(ring_ticks() - from);
+    return armed ? code_info(code) : NULL;
 }
 
 /* Called while a code object is being made: whatever fails here must not be seen by the program. */
@@ -341,10 +405,12 @@ static int on_code(PyCodeEvent event, PyCodeObject *code)
 {
     if (event != PY_CODE_EVENT_CREATE || !at_ring.stretch)
         return 0;
+    uint64_t from = ring_ticks();
     PyObject *pending = PyErr_GetRaisedException();
-    if (consider(code) < 0)
+    if (consider(code, ask_first) < 0)
         PyErr_Clear();
     PyErr_SetRaisedException(pending);
+    governor_arming(ring_ticks() - from);
     return 0;
 }
 
@@ -357,17 +423,38 @@ int codes_arm(PyCodeObject *code)
     }
     if (code_info(code))
         return 1;
-    int user = consider(code);
+    int user = consider(code, attach);
     return user < 0 && !PyErr_Occurred() ? 0 : user;
 }
 
 int codes_set_events(void)
 {
     for (CodeInfo *info = all.next; info != &all; info = info->next)
-        if (set_events(info) < 0)
+        if (monitoring_local(info) < 0)
             return -1;
     return 0;
 }
+
+void codes_set_level(CodeInfo *info, uint8_t level, enum Cause cause)
+{
+    uint64_t from = ring_ticks();
+    PyObject *pending = PyErr_GetRaisedException();
+    info->own = level;
+    if (level == LEVEL_SPANS)
+        info->tag = ++tags;
+    if (monitoring_local(info) < 0)
+        PyErr_Clear();
+    at_ring.roll++; /* what was captured of its frames does not hold for the new level */
+    codes_define_level(info->id, level, cause);
+    PyErr_SetRaisedException(pending);
+    governor_arming(ring_ticks() - from);
+}
+
+static CodeInfo *none_if_end(CodeInfo *info) { return info == &all ? NULL : info; }
+CodeInfo *codes_first(void) { return none_if_end(all.next); }
+CodeInfo *codes_next(const CodeInfo *info) { return none_if_end(info->next); }
+CodeInfo *codes_resume(void) { return hand == &all ? codes_first() : hand; }
+void codes_pause_at(CodeInfo *info) { hand = info ? info : &all; }
 
 PyObject *codes_new_files(void)
 {
@@ -389,9 +476,8 @@ static int ready(PyObject **object, PyObject *made)
     return *object ? 0 : -1;
 }
 
-int codes_start(SetEvents events)
+int codes_start(void)
 {
-    set_events = events;
     if (ready(&user_files, PyDict_New()) < 0 || ready(&library_files, PySet_New(NULL)) < 0 ||
         ready(&pending_files, PyList_New(0)) < 0)
         return -1;

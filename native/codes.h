@@ -24,9 +24,21 @@ typedef struct {
     uint16_t unlined;
 } LineSets;
 
-/* Its memory is used for nothing else ever: who holds a pointer that may be stale can ask whether `code` and `id` are still those. */
+/* What recording it costs (governor.c): ns as counted since the last look, s of the last window. */
+typedef struct {
+    uint32_t calls_cost, lines_cost, calls;
+    uint8_t touched, failures; /* times that it was promoted in vain */
+    float calls_heat, lines_heat, count_heat;
+    float lines_per_call;      /* ns of a call's lines, 0: never seen */
+    float shed_heat;           /* share of CPU when it was last shed */
+    double cooled;             /* CPU time up to which the heats are decayed */
+    double shed_at, retry_at, promoted, focus_until; /* s of the monotonic clock */
+} CodeUse;
+
+/* Its memory is used for nothing else ever: who holds a pointer that may be stale can ask whether `code` and `tag` are still those. */
 typedef struct CodeInfo {
     PyCodeObject *code; /* borrowed: its co_extra owns this; NULL: spare */
+    uint32_t tag;       /* never reused; another after each time that its events were off, when frames came and went unseen */
     uint32_t id;        /* in the definitions, never reused; 0: none */
     uint32_t file;
     int32_t first_line;
@@ -34,11 +46,14 @@ typedef struct CodeInfo {
     uint16_t fixed;   /* leading slots that are SLOT_FIXED */
     uint8_t suspends; /* generator, coroutine or asynchronous generator */
     uint8_t lines;    /* may have LINE events */
+    uint8_t own;      /* the level that the governor leaves it */
+    uint8_t level;    /* in force: own, but no more than the process's */
     uint8_t *flags;   /* SlotFlag, per slot */
     LineSets sets;
     uint16_t *shared; /* slots that others rebind */
     uint16_t shared_count;
     struct CodeInfo *next, *previous;
+    CodeUse use;
 } CodeInfo;
 
 #define CODES_CACHE 512
@@ -62,13 +77,22 @@ static inline const LineSet *code_line(const CodeInfo *info, int32_t line)
     return i >= 0 && i < info->sets.count ? &info->sets.lines[i] : NULL;
 }
 
-/* Begins to watch code objects as they are made. `events` sets the local events of one: 0 or -1 with an exception. */
-typedef int (*SetEvents)(CodeInfo *info);
-int codes_start(SetEvents events);
+/* Begins to watch code objects as they are made: of user code the first call is asked for, and arms it. */
+int codes_start(void);
 void codes_stop(void);
 
 int codes_arm(PyCodeObject *code);   /* 1: user code, 0: not, -1 with an exception; nested code included */
+CodeInfo *codes_first_call(PyCodeObject *code); /* arms it; NULL: it is not to be, or it cannot be. Never raises */
 int codes_set_events(void);          /* anew for all that is armed; 0 or -1 */
+
+enum Cause { CAUSE_BUDGET = 1, CAUSE_COLD = 2, CAUSE_FOCUS = 3, CAUSE_START = 4, CAUSE_LONG = 5 }; /* of a level, as defined */
+void codes_set_level(CodeInfo *info, uint8_t level, enum Cause cause);           /* its own. Never raises */
+void codes_define_level(uint32_t id, uint8_t level, enum Cause cause);           /* id 0: of exceptions */
+
+CodeInfo *codes_first(void); /* of all that is armed; NULL: none */
+CodeInfo *codes_next(const CodeInfo *info);
+CodeInfo *codes_resume(void); /* where codes_pause_at() stopped, else the first */
+void codes_pause_at(CodeInfo *info);
 void codes_redefine(void);           /* into a new ring */
 PyObject *codes_new_files(void);     /* new reference: what new_files() returns */
 uint32_t codes_armed(void);

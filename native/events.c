@@ -3,12 +3,14 @@
  * While one runs, the interpreter delivers no other event on that thread. */
 #include "events.h"
 #include "capture.h"
+#include "governor.h"
 #include "record.h"
 #include "spans.h"
 
 #include <stddef.h>
 
 int events_level;
+int events_exceptions = EXCEPTIONS_ALL;
 uint64_t events_doubts;
 
 /* What all events have in common. */
@@ -65,9 +67,13 @@ static ALWAYS_INLINE int locate(Event *event, PyObject *const *args)
     }
     event->entry = NULL;
     event->info = code_info(code);
-    if (event->info && !event->frame)
+    if (!event->info || !event->info->level) { /* an exception's event: those are on everywhere */
+        at_governor.library++;
+        return 0;
+    }
+    if (!event->frame)
         doubt();
-    return event->info && event->frame;
+    return event->frame != NULL;
 }
 
 static inline int find_entry(Event *event)
@@ -132,8 +138,10 @@ static inline void write_start(Event *event, uint64_t parent, uint64_t site)
     put_varint(&out, event->info->id);
     put_varint(&out, parent);
     put_varint(&out, site);
-    capture_start(&out, entry, event->frame, events_level);
+    capture_start(&out, entry, event->frame, event->info->level);
     record_commit(&out);
+    event->info->use.calls++;
+    governor_call(event->info, COST_START);
 }
 
 static void on_start(PyObject *const *args)
@@ -141,7 +149,7 @@ static void on_start(PyObject *const *args)
     Event event;
     Entry stale;
     PyCodeObject *code = (PyCodeObject *)args[0];
-    if (!ready(&event) || !(event.info = code_info(code)))
+    if (!ready(&event) || !((event.info = code_info(code)) || (event.info = codes_first_call(code))) || !event.info->level)
         return;
     if (!(event.frame = frame_running(code))) {
         doubt();
@@ -170,7 +178,7 @@ static inline void put_returned(Out *out, const Event *event, PyObject *value)
 /* Slots at an exit: what is pending at lines, all at calls. */
 static inline void put_exit(Out *out, const Event *event)
 {
-    if (events_level < LEVEL_LINES || !event->info->lines)
+    if (event->info->level < LEVEL_LINES)
         capture_all(out, event->entry, event->frame, &CAPS_LOCAL, 1);
     else
         capture_exit(out, event->entry, event->frame);
@@ -186,6 +194,7 @@ static inline void put_return(const Event *event, PyObject *const *args, enum Re
     put_returned(&out, event, args[2]);
     put_exit(&out, event);
     record_commit(&out);
+    governor_call(event->info, kind == REC_RETURN ? COST_RETURN : COST_SWITCH);
 }
 
 static void on_return(PyObject *const *args)
@@ -230,6 +239,7 @@ static void on_resume(PyObject *const *args)
     put_varint(&out, event.entry->activation);
     put_varint(&out, event.entry->parent);
     record_commit(&out);
+    governor_call(event.info, COST_SWITCH);
     capture_frame(event.entry, event.frame);
 }
 
@@ -248,6 +258,7 @@ static void on_line(PyObject *const *args)
     capture_line(&out, event.entry, event.frame);
     event.entry->line = line;
     record_commit(&out);
+    governor_line(event.info);
 }
 
 /* -- exceptions: global events until 3.15, so most are of library code and end in locate() ------------------------------------- */
@@ -274,6 +285,7 @@ static void on_throw(PyObject *const *args)
     put_varint(&out, event.entry->parent);
     put_exception(&out, event.thread, args[2]);
     record_commit(&out);
+    governor_call(event.info, COST_EXCEPTION);
     capture_frame(event.entry, event.frame);
 }
 
@@ -300,6 +312,7 @@ static void on_raise(PyObject *const *args)
     }
     put_exception(&out, event.thread, args[2]);
     record_commit(&out);
+    governor_call(event.info, COST_EXCEPTION);
 }
 
 static void on_reraise(PyObject *const *args)
@@ -310,6 +323,7 @@ static void on_reraise(PyObject *const *args)
         return;
     put_varint(&out, identity(args[2]));
     record_commit(&out);
+    governor_call(event.info, COST_EXCEPTION);
 }
 
 static void on_handled(PyObject *const *args)
@@ -321,6 +335,7 @@ static void on_handled(PyObject *const *args)
     event.entry->handled = 1;
     put_varint(&out, identity(args[2]));
     record_commit(&out);
+    governor_call(event.info, COST_EXCEPTION);
 }
 
 static void on_unwind(PyObject *const *args)
@@ -332,6 +347,7 @@ static void on_unwind(PyObject *const *args)
     put_varint(&out, identity(args[2]));
     capture_all(&out, event.entry, event.frame, &CAPS_VALUE, 0);
     record_commit(&out);
+    governor_call(event.info, COST_EXCEPTION);
     pop(&event);
 }
 
@@ -354,8 +370,12 @@ static PyTypeObject CallbackType = {
 #define CALLABLE(function, count)                                                                    \
     static PyObject *call_##function(PyObject *self, PyObject *const *args, size_t n, PyObject *names) \
     {                                                                                                \
-        if (PyVectorcall_NARGS(n) == count && Py_IS_TYPE(args[0], &PyCode_Type))                      \
-            function(args);                                                                          \
+        if (PyVectorcall_NARGS(n) == count && Py_IS_TYPE(args[0], &PyCode_Type)) {                    \
+            if (__builtin_expect(--at_governor.countdown < 0, 0))                                    \
+                governor_sample(function, args);                                                     \
+            else                                                                                     \
+                function(args);                                                                      \
+        }                                                                                            \
         Py_RETURN_NONE;                                                                              \
     }                                                                                                \
     static Callback callable_##function = {PyObject_HEAD_INIT(&CallbackType).vectorcall = call_##function};
@@ -371,13 +391,21 @@ CALLABLE(on_reraise, 3)
 CALLABLE(on_unwind, 3)
 CALLABLE(on_handled, 3)
 
-#define KIND(name, function, local) {name, (PyObject *)&callable_##function, local}
+#define LOCAL(name, function) {name, (PyObject *)&callable_##function, 1, 0}
+#define GLOBAL(name, function, least) {name, (PyObject *)&callable_##function, 0, least}
 
 const EventKind events_kinds[] = {
-    KIND("PY_START", on_start, 1),   KIND("PY_RESUME", on_resume, 1),   KIND("PY_RETURN", on_return, 1),
-    KIND("PY_YIELD", on_yield, 1),   KIND("LINE", on_line, 1),          KIND("PY_THROW", on_throw, 0),
-    KIND("RAISE", on_raise, 0),      KIND("RERAISE", on_reraise, 0),    KIND("PY_UNWIND", on_unwind, 0),
-    KIND("EXCEPTION_HANDLED", on_handled, 0), {NULL, NULL, 0},
+    LOCAL("PY_START", on_start),
+    LOCAL("PY_RESUME", on_resume),
+    LOCAL("PY_RETURN", on_return),
+    LOCAL("PY_YIELD", on_yield),
+    LOCAL("LINE", on_line),
+    GLOBAL("PY_THROW", on_throw, EXCEPTIONS_UNWOUND),
+    GLOBAL("PY_UNWIND", on_unwind, EXCEPTIONS_UNWOUND),
+    GLOBAL("RAISE", on_raise, EXCEPTIONS_RAISED),
+    GLOBAL("RERAISE", on_reraise, EXCEPTIONS_RAISED),
+    GLOBAL("EXCEPTION_HANDLED", on_handled, EXCEPTIONS_ALL),
+    {NULL, NULL, 0, 0},
 };
 
 int events_init(void) { return PyType_Ready(&CallbackType); }

@@ -1,4 +1,5 @@
 /* log() and keep(): a program's log records and its wish to keep a request, as records. */
+#include "governor.h"
 #include <Python.h>
 
 #include "attributes.h"
@@ -40,6 +41,7 @@ static PyObject *py_log(PyObject *module, PyObject *const *args, Py_ssize_t narg
         put_text(&out, given[6], FUNCTION_MAX);
         value_write(&out, given[7] ? given[7] : Py_None, &ARGS_CAPS, out_left(&out));
         ring_commit(&out);
+        at_governor.spans += COST_LOG;
     }
     Py_RETURN_NONE;
 }

@@ -1,6 +1,7 @@
 /* aftertrace._native: the module, and the functions that steer the recorder of this process (contract: _native.pyi). */
 #include "capture.h"
 #include "events.h"
+#include "governor.h"
 #include "reader.h"
 #include "redact.h"
 #include "rules.h"
@@ -17,6 +18,7 @@ static struct {
     int started;
     size_t ring_bytes, defs_bytes;
     int level;
+    double budget;
 } settings;
 
 static int refuse_subinterpreter(void)
@@ -84,7 +86,8 @@ static int begin(void)
         return -1;
     settings.started = 1;
     codes_redefine(); /* what an earlier start armed */
-    if (codes_start(monitoring_local) == 0 && monitoring_start(settings.level) == 0)
+    governor_begin(settings.budget);
+    if (codes_start() == 0 && monitoring_start(settings.level) == 0)
         return 0;
     shut();
     ring_close();
@@ -99,15 +102,24 @@ static int valid(Py_ssize_t ring_bytes, Py_ssize_t defs_bytes, int level)
     return 0;
 }
 
+static int valid_budget(double budget)
+{
+    if (budget > 0 && budget <= 1)
+        return 1;
+    PyErr_SetString(PyExc_ValueError, "budget is a share: more than 0, 1 at most");
+    return 0;
+}
+
 static PyObject *start(PyObject *module, PyObject *args, PyObject *kwargs)
 {
-    static char *names[] = {"level", "ring_bytes", "defs_bytes", "roots", "libraries", "include", "exclude", "keys", NULL};
+    static char *names[] = {"level", "ring_bytes", "defs_bytes", "roots", "libraries", "include", "exclude", "keys", "budget", NULL};
     int level;
+    double budget = 1;
     Py_ssize_t ring_bytes = 0, defs_bytes = 0;
     PyObject *roots = NULL, *libraries = NULL, *include = NULL, *exclude = NULL, *keys = NULL;
-    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "i|$nnOOOOO:start", names, &level, &ring_bytes, &defs_bytes, &roots,
-                                     &libraries, &include, &exclude, &keys) ||
-        !valid(ring_bytes, defs_bytes, level))
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "i|$nnOOOOOd:start", names, &level, &ring_bytes, &defs_bytes, &roots,
+                                     &libraries, &include, &exclude, &keys, &budget) ||
+        !valid(ring_bytes, defs_bytes, level) || !valid_budget(budget))
         return NULL;
     if (settings.started) {
         PyErr_SetString(PyExc_RuntimeError, "already started");
@@ -118,6 +130,7 @@ static PyObject *start(PyObject *module, PyObject *args, PyObject *kwargs)
     settings.ring_bytes = (size_t)ring_bytes;
     settings.defs_bytes = (size_t)defs_bytes;
     settings.level = level;
+    settings.budget = budget;
     if (begin() < 0)
         return NULL;
     Py_RETURN_NONE;
@@ -141,6 +154,7 @@ static PyObject *reopen(PyObject *module, PyObject *unused)
         if (open_ring() < 0)
             return NULL;
         codes_redefine();
+        governor_begin(settings.budget);
     }
     Py_RETURN_NONE;
 }
@@ -154,6 +168,67 @@ static PyObject *set_level(PyObject *module, PyObject *arg)
     if (settings.started && monitoring_set_level((int)level) < 0)
         return NULL;
     Py_RETURN_NONE;
+}
+
+static PyObject *pause_(PyObject *module, PyObject *unused)
+{
+    governor_pause(1);
+    if (settings.started && monitoring_set_level(LEVEL_SPANS) < 0)
+        return NULL;
+    Py_RETURN_NONE;
+}
+
+static PyObject *resume(PyObject *module, PyObject *unused)
+{
+    if (settings.started && monitoring_set_level(settings.level) < 0)
+        return NULL;
+    governor_pause(0);
+    Py_RETURN_NONE;
+}
+
+static PyObject *set_budget(PyObject *module, PyObject *arg)
+{
+    double budget = PyFloat_AsDouble(arg);
+    if ((budget == -1 && PyErr_Occurred()) || !valid_budget(budget))
+        return NULL;
+    settings.budget = budget;
+    governor_set_budget(budget);
+    Py_RETURN_NONE;
+}
+
+static PyObject *govern(PyObject *module, PyObject *unused)
+{
+    governor_look();
+    Py_RETURN_NONE;
+}
+
+static PyObject *usage(PyObject *module, PyObject *unused) { return governor_usage(); }
+
+static PyObject *hot(PyObject *module, PyObject *arg)
+{
+    Py_ssize_t most = PyLong_AsSsize_t(arg);
+    return most == -1 && PyErr_Occurred() ? NULL : governor_hot(most);
+}
+
+/* Code objects are found by their file and first line: the same in every process of a service. */
+static PyObject *focus(PyObject *module, PyObject *args)
+{
+    PyObject *places;
+    double how_long;
+    long count = 0;
+    if (!PyArg_ParseTuple(args, "O!d:focus", &PyFrozenSet_Type, &places, &how_long))
+        return NULL;
+    for (CodeInfo *info = codes_first(); info; info = codes_next(info)) {
+        PyObject *place = Py_BuildValue("(Oi)", info->code->co_filename, info->code->co_firstlineno);
+        int is = place ? PySet_Contains(places, place) : -1;
+        Py_XDECREF(place);
+        if (is < 0)
+            return NULL;
+        if (is)
+            governor_focus(info, how_long);
+        count += is;
+    }
+    return PyLong_FromLong(count);
 }
 
 static PyObject *arm(PyObject *module, PyObject *code)
@@ -203,6 +278,13 @@ static PyMethodDef functions[] = {
     {"ring_fd", ring_fd, METH_NOARGS, "The ring's file descriptor; -1: none."},
     {"process_uid", process_uid, METH_NOARGS, "16 random bytes."},
     {"set_level", set_level, METH_O, "How much is recorded from now on."},
+    {"pause", pause_, METH_NOARGS, "Events of code off; what the governor knows stays."},
+    {"resume", resume, METH_NOARGS, "Ends pause()."},
+    {"set_budget", set_budget, METH_O, "The share of CPU time that recording code may cost."},
+    {"govern", govern, METH_NOARGS, "Looks at the budget now."},
+    {"usage", usage, METH_NOARGS, "What recording costs."},
+    {"hot", hot, METH_O, "The code objects that cost most."},
+    {"focus", focus, METH_VARARGS, "Lines of code that took part in a failure."},
     {"arm", arm, METH_O, "Classifies one code object that existed before start()."},
     {"why_user", why_user, METH_O, "Whether a file is user code, and which rule says so."},
     {"new_files", new_files, METH_NOARGS, "(id, path) of user files met since the last call."},

@@ -84,11 +84,20 @@ static int register_callbacks(int on)
     return 0;
 }
 
-static long mask(int local, int lines)
+static long local_mask(int level)
+{
+    long events = 0;
+    for (int i = 0; events_kinds[i].name && level >= LEVEL_CALLS; i++)
+        if (events_kinds[i].local && (level >= LEVEL_LINES || strcmp(events_kinds[i].name, "LINE") != 0))
+            events |= bits[i];
+    return events;
+}
+
+static long global_mask(void)
 {
     long events = 0;
     for (int i = 0; events_kinds[i].name && events_level >= LEVEL_CALLS; i++)
-        if (events_kinds[i].local == local && (lines || strcmp(events_kinds[i].name, "LINE") != 0))
+        if (!events_kinds[i].local && events_kinds[i].least <= events_exceptions)
             events |= bits[i];
     return events;
 }
@@ -101,11 +110,28 @@ static int set_global(long events)
     return failed;
 }
 
+static int set_code(PyCodeObject *code, long events)
+{
+    return set_local ? done(PyObject_CallFunction(set_local, "iOl", tool, code, events)) : 0;
+}
+
 int monitoring_local(CodeInfo *info)
 {
-    if (!set_local)
-        return 0;
-    return done(PyObject_CallFunction(set_local, "iOl", tool, info->code, mask(1, events_level >= LEVEL_LINES && info->lines)));
+    info->level = info->own < events_level ? info->own : (uint8_t)events_level;
+    return set_code(info->code, local_mask(info->level));
+}
+
+int monitoring_first(PyCodeObject *code) { return set_code(code, bits[0]); }
+int monitoring_none(PyCodeObject *code) { return set_code(code, 0); }
+
+void monitoring_set_exceptions(int wanted)
+{
+    PyObject *pending = PyErr_GetRaisedException();
+    events_exceptions = wanted;
+    if (tool >= 0 && set_global(global_mask()) < 0)
+        PyErr_Clear();
+    codes_define_level(0, (uint8_t)wanted, wanted == EXCEPTIONS_ALL ? CAUSE_COLD : CAUSE_BUDGET);
+    PyErr_SetRaisedException(pending);
 }
 
 /* What a frame did at the old level is not known at the new one: values are captured anew, and after spans, where no events are, frames too. */
@@ -127,7 +153,7 @@ int monitoring_set_level(int level)
     ring_set_level(level);
     if (tool < 0)
         return 0;
-    return set_global(mask(0, 1)) < 0 ? -1 : codes_set_events();
+    return set_global(global_mask()) < 0 ? -1 : codes_set_events();
 }
 
 int monitoring_start(int level)

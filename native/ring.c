@@ -44,6 +44,7 @@ static uint64_t nanoseconds(clockid_t clock)
 
 uint64_t ring_clock(void) { return nanoseconds(CLOCK_MONOTONIC); }
 uint64_t ring_ticks(void) { return record_ticks(); }
+uint64_t ring_rate(void) { return clocks.rate ? clocks.rate : 1000000000u; }
 
 /* CPUID 0x80000007, EDX bit 8: the counter runs at one rate in every power state. */
 static int tsc_is_invariant(void)

@@ -71,6 +71,7 @@ void ring_end_stretch(void);
 int ring_define(uint8_t kind, const uint8_t *body, size_t n);
 
 uint64_t ring_ticks(void); /* now */
+uint64_t ring_rate(void);  /* ticks per second */
 
 /* Opens a record for the calling thread and its current context. Writes a SEGMENT first when thread or span changed, and rolls
  * to the next sub-buffer (keyframe) when less than RECORD_MAX is left. Returns 0 when nothing can be written.

@@ -2,6 +2,8 @@
 #include <Python.h>
 #include <structmember.h>
 
+#include "governor.h"
+
 #include "attributes.h"
 #include "span_type.h"
 
@@ -50,6 +52,7 @@ static void put_end(Span *span, uint64_t end_ns)
         put_raw(&out, span->context.span_id, 8);
         put_varint(&out, end_ns);
         ring_commit(&out);
+        governor_span(span->kind);
     }
 }
 

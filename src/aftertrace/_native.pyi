@@ -22,6 +22,7 @@ def start(
     include: Sequence[str] = (),  # fnmatch globs on paths: win over libraries
     exclude: Sequence[str] = (),  # fnmatch globs on paths: win over all
     keys: Sequence[str] = (),  # further names to redact, any spelling
+    budget: float = 1.0,  # share of the process's CPU time that recording code may cost; 1: no limit
 ) -> None:
     """Makes the ring and begins to record. OSError: no ring can be had; RuntimeError: already started, or a
     sub-interpreter; ValueError: a size or the level. Code that exists already is not seen until arm(). For tests of
@@ -44,6 +45,33 @@ def ring_fd() -> int:
 def process_uid() -> bytes: ...
 def set_level(level: int) -> None:
     """How much is recorded from now on, in running frames too. ValueError: no such level."""
+
+def set_budget(share: float, /) -> None:
+    """From now on. ValueError: not more than 0, or more than 1."""
+
+def pause() -> None:
+    """Events of code off until resume(): for measurements. The governor keeps what it knows, and measures nothing."""
+
+def resume() -> None:
+    """As before pause()."""
+
+def govern() -> None:
+    """Looks at the budget now: for when no events do (events look every 10 ms by themselves). Never raises."""
+
+def usage() -> dict[str, Any]:
+    """What recording costs, as counted: budget; cpu_s of the process; code_s, exceptions_s (events of exceptions in
+    code that is not recorded), spans_s, arming_s since the start; code_share, exceptions_share, spans_share of CPU over
+    about the last second of it; credit_s; scale (this machine's events against the reference's); at_spans, at_calls,
+    at_lines (code objects that were called); exceptions (2 all events, 1 without handled, 0 unwinds only); demotions,
+    promotions."""
+
+def hot(most: int, /) -> list[tuple[str, str, int, int, float, float]]:
+    """(path, qualified name, first line, level, calls per second of CPU, share of CPU) of the code that costs most to
+    record; of code at level 0 the share that it cost when it was shed."""
+
+def focus(places: frozenset[tuple[str, int]], seconds: float, /) -> int:
+    """Code at (path, first line) took part in a failure: at lines for so long, as far as the whole budget allows.
+    How many code objects that are."""
 
 def arm(code: CodeType) -> bool:
     """Classifies one code object that existed before start() (nested ones included): True when it is user code."""

@@ -1,0 +1,423 @@
+/* The budget of D6. Credit is earned with CPU time and spent by events: below zero, the hottest code records less; with credit left, code
+ * that was shed is tried again, the cheapest first. All of it runs under the GIL, from callbacks and from the link's thread. */
+#include "governor.h"
+#include "events.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <time.h>
+
+#define SAFETY 1.3              /* cold caches, slower instructions: what no callback sees of its cost */
+#define WINDOW_S 1.0            /* of CPU time: in it costs are compared, and credit is held for so long */
+#define LOOK_S 0.01             /* between two looks */
+#define PROMOTE_S 0.25          /* between two tries to promote */
+#define FIRST_RETRY_S 2.0       /* before code that was shed is tried again; doubles with each failure */
+#define RETRIES 8
+#define FORGIVEN_S 20.0         /* code that was promoted so long ago is not blamed for having failed before */
+#define CALM 0.6                /* of the budget: what is promoted, and what is left after shedding */
+#define SPANS_LEAVE 0.25        /* of the budget is for code, whatever spans take */
+#define LINES_ASSUMED 2         /* of ns: a line's cost as multiple of COST_LINE, before any was seen */
+#define TOUCHED 4096
+#define CANDIDATES 1024
+#define PROMOTED_AT_ONCE 32
+#define EXAMINED_AT_ONCE 2048
+
+Governor at_governor = {.countdown = 64};
+
+static struct {
+    double budget;
+    double cpu;                          /* of the process at the last look, s */
+    double cpu_heat, spans_heat, library_heat, code_heat; /* s in the last window, decayed */
+    double credit;                       /* s */
+    double arming;                       /* s since the last look */
+    double looked, promoted, shed;       /* when last, s of the monotonic clock */
+    double scale;                        /* this machine against the constants' */
+    double timed, expected;              /* ns of the samples */
+    uint64_t look_ticks;                 /* when the next look is due */
+    uint64_t seen;                       /* of at_governor.modelled */
+    double code_s, spans_s, arming_s, library_s; /* ever */
+    uint64_t demotions, promotions;
+    double exceptions_retry;
+    int exceptions_failures;
+    int looking, paused;
+    CodeInfo *hand;                      /* where the next look for something to promote begins */
+    uint32_t touched_count;
+    CodeInfo *touched[TOUCHED];          /* codes whose cost changed since the last look */
+} g = {.budget = 1, .scale = 1};
+
+static double clock_s(clockid_t clock)
+{
+    struct timespec t;
+    clock_gettime(clock, &t);
+    return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
+}
+
+static int limited(void) { return g.budget < 1; }
+static double seconds(double ns) { return ns * g.scale * SAFETY * 1e-9; }
+
+void governor_begin(double budget)
+{
+    g.budget = budget;
+    g.cpu = clock_s(CLOCK_PROCESS_CPUTIME_ID);
+    g.cpu_heat = g.spans_heat = g.library_heat = g.code_heat = g.arming = 0;
+    g.credit = budget * WINDOW_S;
+    g.looked = g.promoted = clock_s(CLOCK_MONOTONIC);
+    g.code_s = g.spans_s = g.arming_s = g.library_s = 0;
+    g.seen = at_governor.modelled;
+    g.look_ticks = 0;
+    for (uint32_t i = 0; i < g.touched_count; i++)
+        g.touched[i]->use.touched = 0;
+    g.touched_count = 0;
+    at_governor.spans = at_governor.library = 0;
+}
+
+void governor_set_budget(double budget)
+{
+    g.budget = budget;
+    g.credit = fmin(g.credit, budget * WINDOW_S);
+}
+
+void governor_touch(CodeInfo *info)
+{
+    if (g.touched_count == TOUCHED)
+        return; /* its cost is counted at the next look, or the one after it */
+    info->use.touched = 1;
+    g.touched[g.touched_count++] = info;
+}
+
+void governor_arming(uint64_t ticks) { g.arming += (double)ticks / (double)ring_rate(); }
+
+/* -- what things cost ------------------------------------------------------------------------------------------------ */
+
+static void cool(CodeUse *use)
+{
+    double age = g.cpu - use->cooled;
+    float left = age > 0 ? (float)exp(-age / WINDOW_S) : 1.0f;
+    use->calls_heat *= left;
+    use->lines_heat *= left;
+    use->count_heat *= left;
+    use->cooled = g.cpu;
+}
+
+static double heat_of(const CodeUse *use) { return (double)use->calls_heat + (double)use->lines_heat; }
+
+/* What was counted of one code object since the last look becomes heat. */
+static void fold(CodeUse *use)
+{
+    cool(use);
+    if (use->calls && use->lines_cost) { /* for the day when they are not recorded */
+        float seen = (float)use->lines_cost / (float)use->calls;
+        use->lines_per_call += (seen - use->lines_per_call) * (use->lines_per_call > 0 ? 0.25f : 1.0f);
+    }
+    use->calls_heat += (float)seconds(use->calls_cost);
+    use->lines_heat += (float)seconds(use->lines_cost);
+    use->count_heat += (float)use->calls;
+    use->calls_cost = use->lines_cost = use->calls = 0;
+    use->touched = 0;
+}
+
+/* What share of the samples' expected time they took. A sample that another process interrupted says little: 50 times is the most. */
+static void rescale(void)
+{
+    if (g.expected < 2000)
+        return;
+    double measured = fmin(fmax(g.timed / g.expected, 0.2), 10);
+    g.scale += (measured - g.scale) * 0.3;
+    g.timed /= 2;
+    g.expected /= 2;
+}
+
+/* CPU time and costs since the last look; returns the CPU time. */
+static double measure(void)
+{
+    double cpu = clock_s(CLOCK_PROCESS_CPUTIME_ID), passed = fmax(cpu - g.cpu, 0), left = exp(-passed / WINDOW_S);
+    double code = seconds((double)(at_governor.modelled - g.seen)), spans = seconds(at_governor.spans);
+    double library = seconds(at_governor.library * (double)COST_LIBRARY);
+    g.cpu = cpu;
+    rescale();
+    for (uint32_t i = 0; i < g.touched_count; i++)
+        fold(&g.touched[i]->use);
+    g.touched_count = 0;
+    g.cpu_heat = g.cpu_heat * left + passed;
+    g.code_heat = g.code_heat * left + code;
+    g.spans_heat = g.spans_heat * left + spans;
+    g.library_heat = g.library_heat * left + library;
+    g.code_s += code;
+    g.spans_s += spans;
+    g.library_s += library;
+    g.arming_s += g.arming;
+    double earned = fmax(g.budget * passed - spans, g.budget * passed * SPANS_LEAVE);
+    g.credit += earned - code - library - g.arming;
+    g.credit = fmin(fmax(g.credit, -g.budget * WINDOW_S), g.budget * WINDOW_S);
+    g.seen = at_governor.modelled;
+    g.arming = 0;
+    at_governor.spans = at_governor.library = 0;
+    return passed;
+}
+
+/* Of the last window, s: what code may cost. */
+static double allowance(void)
+{
+    return fmax(g.budget * g.cpu_heat - g.spans_heat, g.budget * g.cpu_heat * SPANS_LEAVE);
+}
+
+/* -- shedding -------------------------------------------------------------------------------------------------------- */
+
+typedef struct {
+    CodeInfo *info; /* NULL: exceptions in code that is not recorded */
+    uint8_t to;     /* level */
+    double key, saved;
+} Candidate;
+
+static struct {
+    Candidate all[CANDIDATES];
+    int count;
+} found;
+
+static int hotter(const void *a, const void *b)
+{
+    double x = ((const Candidate *)a)->key, y = ((const Candidate *)b)->key;
+    return (x < y) - (x > y);
+}
+
+static void offer(CodeInfo *info, uint8_t to, double key, double saved)
+{
+    if (found.count < CANDIDATES)
+        found.all[found.count++] = (Candidate){info, to, key, saved};
+}
+
+static int focused(const CodeUse *use) { return use->focus_until > g.looked; }
+
+/* A call says more than one of its lines: it must be thrice as hot to go. */
+static void offer_code(CodeInfo *info, double least, int pinned)
+{
+    CodeUse *use = &info->use;
+    if (!info->level || focused(use) != pinned)
+        return;
+    cool(use);
+    if (info->level == LEVEL_LINES && (double)use->lines_heat > least)
+        offer(info, LEVEL_CALLS, (double)use->lines_heat, (double)use->lines_heat);
+    if ((double)use->calls_heat > least)
+        offer(info, LEVEL_SPANS, (double)use->calls_heat / 3, (double)use->calls_heat);
+}
+
+static void blame(CodeUse *use)
+{
+    int again = use->promoted && g.looked - use->promoted < FORGIVEN_S;
+    use->failures = (uint8_t)(again ? use->failures + (use->failures < RETRIES) : 0);
+    use->retry_at = g.looked + FIRST_RETRY_S * (double)(1 << use->failures);
+    use->shed_heat = (float)(heat_of(use) / fmax(g.cpu_heat, LOOK_S));
+    use->shed_at = g.looked;
+}
+
+static void lower(const Candidate *candidate)
+{
+    if (candidate->info) {
+        blame(&candidate->info->use);
+        codes_set_level(candidate->info, candidate->to, CAUSE_BUDGET);
+    } else {
+        g.exceptions_failures += g.exceptions_failures < RETRIES;
+        g.exceptions_retry = g.looked + FIRST_RETRY_S * (double)(1 << g.exceptions_failures);
+        monitoring_set_exceptions(events_exceptions - 1);
+    }
+    g.demotions++;
+}
+
+/* Lowers the hottest until what is left costs no more than `most`; returns what is left. */
+static double shed_until(double left, double most, int pinned)
+{
+    found.count = 0;
+    for (CodeInfo *info = codes_first(); info; info = codes_next(info))
+        offer_code(info, most / 256, pinned);
+    if (!pinned && events_exceptions && g.library_heat > most / 4)
+        offer(NULL, 0, g.library_heat, g.library_heat / 2);
+    qsort(found.all, (size_t)found.count, sizeof *found.all, hotter);
+    for (int i = 0; i < found.count && left > most; i++) {
+        const Candidate *candidate = &found.all[i];
+        const CodeInfo *info = candidate->info;
+        if (info && info->own <= candidate->to)
+            continue;
+        left -= candidate->saved + (info && info->own == LEVEL_LINES && !candidate->to ? (double)info->use.lines_heat : 0);
+        lower(candidate);
+    }
+    return left;
+}
+
+static void shed(void)
+{
+    double left = shed_until(g.code_heat + g.library_heat, allowance() * CALM, 0);
+    if (left > allowance())
+        shed_until(left, allowance(), 1); /* the reserve is used up too */
+    g.shed = g.looked;
+    g.code_heat = fmin(g.code_heat, fmax(left, 0)); /* what was shed costs nothing any more */
+    g.credit = fmax(g.credit, 0);                   /* and is not held against what is left */
+}
+
+/* -- promoting ------------------------------------------------------------------------------------------------------- */
+
+static uint8_t wanted(const CodeInfo *info) { return info->lines ? LEVEL_LINES : LEVEL_CALLS; }
+
+/* s per window that one level more will cost, as far as can be known. */
+static double predicted(const CodeInfo *info)
+{
+    const CodeUse *use = &info->use;
+    if (!info->own) {
+        double age = g.looked - use->shed_at; /* nothing was seen of it since: what was known of it fades */
+        return (double)use->shed_heat * g.cpu_heat * exp2(-age / 10);
+    }
+    double line = (double)use->lines_per_call > 0 ? (double)use->lines_per_call : (double)(COST_LINE * LINES_ASSUMED) * info->sets.count;
+    return seconds((double)use->count_heat * line);
+}
+
+static void offer_promotion(CodeInfo *info, double headroom, double reserve)
+{
+    CodeUse *use = &info->use;
+    int pinned = focused(use);
+    if (info->own >= wanted(info) || (use->retry_at > g.looked && !pinned))
+        return;
+    cool(use);
+    double cost = predicted(info);
+    if (cost < (pinned ? reserve : headroom))
+        offer(info, (uint8_t)(pinned ? wanted(info) : info->own + 1), pinned ? 1 : -cost, cost);
+}
+
+static void raise_exceptions(double headroom)
+{
+    if (events_exceptions < EXCEPTIONS_ALL && headroom > 0 && g.looked > g.exceptions_retry)
+        monitoring_set_exceptions(events_exceptions + 1);
+}
+
+static void promote(void)
+{
+    double used = g.code_heat + g.library_heat, headroom = allowance() * CALM - used, reserve = allowance() - used;
+    int looked_at = 0, promoted = 0;
+    g.promoted = g.looked;
+    if (reserve <= 0)
+        return;
+    raise_exceptions(headroom);
+    found.count = 0;
+    CodeInfo *info = codes_resume();
+    for (; info && looked_at < EXAMINED_AT_ONCE; info = codes_next(info), looked_at++)
+        offer_promotion(info, headroom, reserve);
+    codes_pause_at(info);
+    qsort(found.all, (size_t)found.count, sizeof *found.all, hotter); /* the cheapest first */
+    for (int i = 0; i < found.count && promoted < PROMOTED_AT_ONCE; i++) {
+        const Candidate *candidate = &found.all[i];
+        int pinned = focused(&candidate->info->use);
+        if (candidate->saved > (pinned ? reserve : headroom))
+            continue;
+        headroom -= candidate->saved;
+        reserve -= candidate->saved;
+        candidate->info->use.promoted = g.looked;
+        codes_set_level(candidate->info, candidate->to, pinned ? CAUSE_FOCUS : CAUSE_COLD);
+        promoted++;
+        g.promotions++;
+    }
+}
+
+/* -- looking --------------------------------------------------------------------------------------------------------- */
+
+static void look(void)
+{
+    g.looked = clock_s(CLOCK_MONOTONIC);
+    measure();
+    if (limited() && events_level > LEVEL_SPANS) {
+        if (g.credit < 0)
+            shed();
+        else if (g.looked - g.promoted > PROMOTE_S && g.credit > 0.4 * g.budget * WINDOW_S)
+            promote();
+    }
+    g.look_ticks = ring_ticks() + (uint64_t)(LOOK_S * (double)ring_rate());
+}
+
+void governor_pause(int paused)
+{
+    if (paused)
+        governor_look();
+    else if (g.paused)
+        g.cpu = clock_s(CLOCK_PROCESS_CPUTIME_ID);
+    g.paused = paused;
+}
+
+void governor_look(void)
+{
+    if (!at_ring.stretch || g.looking || g.paused)
+        return;
+    PyObject *pending = PyErr_GetRaisedException();
+    g.looking = 1;
+    look();
+    g.looking = 0;
+    PyErr_SetRaisedException(pending);
+}
+
+/* Neither a loop's rhythm nor an event's kind decides which is drawn. */
+static int32_t next_sample(uint64_t ticks) { return 32 + (int32_t)((ticks * UINT64_C(0x9E3779B97F4A7C15)) >> 58); }
+
+void governor_sample(void (*write)(PyObject *const *), PyObject *const *args)
+{
+    uint64_t before = at_governor.modelled, from = ring_ticks();
+    write(args);
+    uint64_t to = ring_ticks(), cost = at_governor.modelled - before;
+    at_governor.countdown = next_sample(to);
+    if (cost > COST_DISPATCH && to > from) {
+        double expected = (double)(cost - COST_DISPATCH);
+        g.expected += expected;
+        g.timed += fmin((double)(to - from) * 1e9 / (double)ring_rate(), 50 * expected);
+    }
+    if (to > g.look_ticks || g.touched_count == TOUCHED)
+        governor_look();
+}
+
+uint8_t governor_first_level(const CodeInfo *info)
+{
+    return limited() && g.credit <= 0 ? LEVEL_CALLS : wanted(info);
+}
+
+void governor_focus(CodeInfo *info, double how_long)
+{
+    info->use.focus_until = clock_s(CLOCK_MONOTONIC) + how_long;
+    info->use.retry_at = 0;
+}
+
+/* -- telling --------------------------------------------------------------------------------------------------------- */
+
+PyObject *governor_usage(void)
+{
+    int levels[3] = {0};
+    for (CodeInfo *info = codes_first(); info; info = codes_next(info))
+        levels[info->level]++;
+    double window = fmax(g.cpu_heat, 1e-9);
+    return Py_BuildValue("{s:d,s:d,s:d,s:d,s:d,s:d,s:d,s:d,s:d,s:d,s:d,s:i,s:i,s:i,s:i,s:K,s:K}", "budget", g.budget, "cpu_s", g.cpu, "code_s",
+                         g.code_s, "exceptions_s", g.library_s, "spans_s", g.spans_s, "arming_s", g.arming_s, "code_share",
+                         g.code_heat / window, "exceptions_share", g.library_heat / window, "spans_share", g.spans_heat / window, "credit_s",
+                         g.credit, "scale", g.scale, "at_spans", levels[0], "at_calls", levels[1], "at_lines", levels[2], "exceptions",
+                         events_exceptions, "demotions", g.demotions, "promotions", g.promotions);
+}
+
+static PyObject *describe(const Candidate *one)
+{
+    const CodeInfo *info = one->info;
+    double window = fmax(g.cpu_heat, 1e-9);
+    return Py_BuildValue("(OOiidd)", info->code->co_filename, info->code->co_qualname, info->code->co_firstlineno, (int)info->level,
+                         (double)info->use.count_heat / window, info->level ? one->saved / window : (double)info->use.shed_heat);
+}
+
+PyObject *governor_hot(Py_ssize_t most)
+{
+    found.count = 0;
+    for (CodeInfo *info = codes_first(); info; info = codes_next(info)) {
+        cool(&info->use);
+        double heat = info->level ? heat_of(&info->use) : (double)info->use.shed_heat * g.cpu_heat;
+        if (heat > 0)
+            offer(info, 0, heat, heat_of(&info->use));
+    }
+    qsort(found.all, (size_t)found.count, sizeof *found.all, hotter);
+    PyObject *list = PyList_New(0);
+    for (int i = 0; list && i < found.count && i < most; i++) {
+        PyObject *one = describe(&found.all[i]);
+        if (!one || PyList_Append(list, one) < 0)
+            Py_CLEAR(list);
+        Py_XDECREF(one);
+    }
+    return list;
+}
