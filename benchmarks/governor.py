@@ -137,8 +137,18 @@ def idle_request():
     sorted(range(20_000), key=lambda n: -n) if False else sorted(map(str, range(6_000)))
 '''
 NAMES = [
-    "recursion", "loops", "calls", "depth", "generated", "generators", "tasks", "exceptions", "misses", "values",
-    "objects", "idle_request",
+    "recursion",
+    "loops",
+    "calls",
+    "depth",
+    "generated",
+    "generators",
+    "tasks",
+    "exceptions",
+    "misses",
+    "values",
+    "objects",
+    "idle_request",
 ]
 
 
@@ -206,7 +216,11 @@ def main() -> None:
         path.write_text(PROGRAM, encoding="utf-8")
         for name in given.only:
             _native.start(
-                _native.LEVEL_LINES, ring_bytes=16 << 20, defs_bytes=8 << 20, roots=[f"{path.parent}/"], libraries=[],
+                _native.LEVEL_LINES,
+                ring_bytes=16 << 20,
+                defs_bytes=8 << 20,
+                roots=[f"{path.parent}/"],
+                libraries=[],
                 budget=given.budget / 100,
             )
             scope: dict[str, Any] = {"__file__": str(path)}

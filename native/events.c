@@ -68,7 +68,7 @@ static ALWAYS_INLINE int locate(Event *event, PyObject *const *args)
     event->entry = NULL;
     event->info = code_info(code);
     if (!event->info || !event->info->level) { /* an exception's event: those are on everywhere */
-        at_governor.library++;
+        at_governor.library += COST_LIBRARY;
         return 0;
     }
     if (!event->frame)
@@ -366,15 +366,17 @@ static PyTypeObject CallbackType = {
     .tp_call = PyVectorcall_Call,
 };
 
-/* on_*() as a callable of `count` arguments, the first of which is a code object. */
+/* on_*() as a callable of `count` arguments, the first of which is a code object. What is timed now and then is the same machine code. */
 #define CALLABLE(function, count)                                                                    \
     static PyObject *call_##function(PyObject *self, PyObject *const *args, size_t n, PyObject *names) \
     {                                                                                                \
         if (PyVectorcall_NARGS(n) == count && Py_IS_TYPE(args[0], &PyCode_Type)) {                    \
-            if (__builtin_expect(--at_governor.countdown < 0, 0))                                    \
-                governor_sample(function, args);                                                     \
-            else                                                                                     \
-                function(args);                                                                      \
+            int timed = __builtin_expect(--at_governor.countdown < 0, 0);                            \
+            if (__builtin_expect(timed, 0))                                                          \
+                governor_time();                                                                     \
+            function(args);                                                                          \
+            if (__builtin_expect(timed, 0))                                                          \
+                governor_timed();                                                                    \
         }                                                                                            \
         Py_RETURN_NONE;                                                                              \
     }                                                                                                \

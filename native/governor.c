@@ -34,7 +34,9 @@ static struct {
     double scale;                        /* this machine against the constants' */
     double timed, expected;              /* ns of the samples */
     uint64_t look_ticks;                 /* when the next look is due */
-    uint64_t seen;                       /* of at_governor.modelled */
+    uint64_t seen, library_seen;         /* of at_governor.modelled and library */
+    uint64_t timed_from, timed_cost;     /* the sample that is being taken */
+    uint64_t timing;                     /* ticks that reading the clock takes */
     double code_s, spans_s, arming_s, library_s; /* ever */
     uint64_t demotions, promotions;
     double exceptions_retry;
@@ -55,8 +57,19 @@ static double clock_s(clockid_t clock)
 static int limited(void) { return g.budget < 1; }
 static double seconds(double ns) { return ns * g.scale * SAFETY * 1e-9; }
 
+static uint64_t timing(void)
+{
+    uint64_t least = UINT64_MAX;
+    for (int i = 0; i < 16; i++) {
+        uint64_t from = ring_ticks(), took = ring_ticks() - from;
+        least = took < least ? took : least;
+    }
+    return least;
+}
+
 void governor_begin(double budget)
 {
+    g.timing = timing();
     g.budget = budget;
     g.cpu = clock_s(CLOCK_PROCESS_CPUTIME_ID);
     g.cpu_heat = g.spans_heat = g.library_heat = g.code_heat = g.arming = 0;
@@ -64,11 +77,12 @@ void governor_begin(double budget)
     g.looked = g.promoted = clock_s(CLOCK_MONOTONIC);
     g.code_s = g.spans_s = g.arming_s = g.library_s = 0;
     g.seen = at_governor.modelled;
+    g.library_seen = at_governor.library;
     g.look_ticks = 0;
     for (uint32_t i = 0; i < g.touched_count; i++)
         g.touched[i]->use.touched = 0;
     g.touched_count = 0;
-    at_governor.spans = at_governor.library = 0;
+    at_governor.spans = 0;
 }
 
 void governor_set_budget(double budget)
@@ -132,7 +146,7 @@ static double measure(void)
 {
     double cpu = clock_s(CLOCK_PROCESS_CPUTIME_ID), passed = fmax(cpu - g.cpu, 0), left = exp(-passed / WINDOW_S);
     double code = seconds((double)(at_governor.modelled - g.seen)), spans = seconds(at_governor.spans);
-    double library = seconds(at_governor.library * (double)COST_LIBRARY);
+    double library = seconds((double)(at_governor.library - g.library_seen));
     g.cpu = cpu;
     rescale();
     for (uint32_t i = 0; i < g.touched_count; i++)
@@ -150,8 +164,9 @@ static double measure(void)
     g.credit += earned - code - library - g.arming;
     g.credit = fmin(fmax(g.credit, -g.budget * WINDOW_S), g.budget * WINDOW_S);
     g.seen = at_governor.modelled;
+    g.library_seen = at_governor.library;
     g.arming = 0;
-    at_governor.spans = at_governor.library = 0;
+    at_governor.spans = 0;
     return passed;
 }
 
@@ -353,16 +368,20 @@ void governor_look(void)
 /* Neither a loop's rhythm nor an event's kind decides which is drawn. */
 static int32_t next_sample(uint64_t ticks) { return 32 + (int32_t)((ticks * UINT64_C(0x9E3779B97F4A7C15)) >> 58); }
 
-void governor_sample(void (*write)(PyObject *const *), PyObject *const *args)
+void governor_time(void)
 {
-    uint64_t before = at_governor.modelled, from = ring_ticks();
-    write(args);
-    uint64_t to = ring_ticks(), cost = at_governor.modelled - before;
+    g.timed_cost = at_governor.modelled + at_governor.library;
+    g.timed_from = ring_ticks();
+}
+
+void governor_timed(void)
+{
+    uint64_t to = ring_ticks(), cost = at_governor.modelled + at_governor.library - g.timed_cost;
     at_governor.countdown = next_sample(to);
-    if (cost > COST_DISPATCH && to > from) {
+    if (cost > COST_DISPATCH && to > g.timed_from + g.timing) {
         double expected = (double)(cost - COST_DISPATCH);
         g.expected += expected;
-        g.timed += fmin((double)(to - from) * 1e9 / (double)ring_rate(), 50 * expected);
+        g.timed += fmin((double)(to - g.timed_from - g.timing) * 1e9 / (double)ring_rate(), 50 * expected);
     }
     if (to > g.look_ticks || g.touched_count == TOUCHED)
         governor_look();

@@ -18,8 +18,8 @@ enum {
 
 typedef struct {
     int32_t countdown; /* events until one is timed */
-    uint32_t library;  /* events of COST_LIBRARY, and */
-    uint32_t spans;    /* ns of spans and logs, since the last look */
+    uint32_t spans;    /* ns of spans and logs since the last look */
+    uint64_t library;  /* ns of exceptions' events in code that is not recorded, ever */
     uint64_t modelled; /* ns of events of code, ever */
 } Governor;
 
@@ -32,8 +32,9 @@ void governor_set_budget(double budget);
 /* While paused nothing is earned: what runs then is not measured. */
 void governor_pause(int paused);
 
-/* Runs one callback, timed; looks around when it is time. */
-void governor_sample(void (*write)(PyObject *const *), PyObject *const *args);
+/* Around one callback: times it. Looks around afterwards when it is time. */
+void governor_time(void);
+void governor_timed(void);
 
 /* Looks around now: when nothing runs that would do it. Never raises. */
 void governor_look(void);
