@@ -192,13 +192,14 @@ def middle(ratios: list[float]) -> str:
     return f"{(statistics.median(ratios) - 1) * 100:6.2f} %"
 
 
-def measure(name: str, work: Callable[[], Any], budget: float, seconds: float) -> None:
+def measure(name: str, work: Callable[[], Any], seconds: float) -> None:
     warm(work, 2.0)
     before = _native.usage()
     ratios, control = pairs(work, seconds)
     after = _native.usage()
+    claimed = after["code_share"] + after["exceptions_share"]
     print(
-        f"{name:14} true {middle(ratios)}  control {middle(control)}  claimed {after['code_share'] + after['exceptions_share']:7.2%}  "
+        f"{name:14} true {middle(ratios)}  control {middle(control)}  claimed {claimed:7.2%}  "
         f"spans/calls/lines {after['at_spans']}/{after['at_calls']}/{after['at_lines']}  "
         f"scale {after['scale']:.2f}  shed {after['demotions']} (+{after['demotions'] - before['demotions']})",
         flush=True,
@@ -224,8 +225,8 @@ def main() -> None:
                 budget=given.budget / 100,
             )
             scope: dict[str, Any] = {"__file__": str(path)}
-            exec(compile(PROGRAM, str(path), "exec"), scope)  # noqa: S102  # the program above
-            measure(name, scope[name], given.budget / 100, given.seconds)
+            exec(compile(PROGRAM, str(path), "exec"), scope)  # the program above
+            measure(name, scope[name], given.seconds)
             _native.stop()
 
 

@@ -54,7 +54,7 @@ static double clock_s(clockid_t clock)
     return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
 }
 
-static int limited(void) { return g.budget < 1; }
+int governor_limits(void) { return g.budget < 1; }
 static double seconds(double ns) { return ns * g.scale * SAFETY * 1e-9; }
 
 static uint64_t timing(void)
@@ -83,12 +83,6 @@ void governor_begin(double budget)
         g.touched[i]->use.touched = 0;
     g.touched_count = 0;
     at_governor.spans = 0;
-}
-
-void governor_set_budget(double budget)
-{
-    g.budget = budget;
-    g.credit = fmin(g.credit, budget * WINDOW_S);
 }
 
 void governor_touch(CodeInfo *info)
@@ -330,13 +324,26 @@ static void promote(void)
     }
 }
 
+void governor_set_budget(double budget)
+{
+    g.budget = budget;
+    g.credit = fmin(g.credit, budget * WINDOW_S);
+    if (governor_limits())
+        return;
+    for (CodeInfo *info = codes_first(); info; info = codes_next(info))
+        if (info->own < wanted(info))
+            codes_set_level(info, wanted(info), CAUSE_COLD);
+    if (events_exceptions < EXCEPTIONS_ALL)
+        monitoring_set_exceptions(EXCEPTIONS_ALL);
+}
+
 /* -- looking --------------------------------------------------------------------------------------------------------- */
 
 static void look(void)
 {
     g.looked = clock_s(CLOCK_MONOTONIC);
     measure();
-    if (limited() && events_level > LEVEL_SPANS) {
+    if (governor_limits() && events_level > LEVEL_SPANS) {
         if (g.credit < 0)
             shed();
         else if (g.looked - g.promoted > PROMOTE_S && g.credit > 0.4 * g.budget * WINDOW_S)
@@ -389,7 +396,7 @@ void governor_timed(void)
 
 uint8_t governor_first_level(const CodeInfo *info)
 {
-    return limited() && g.credit <= 0 ? LEVEL_CALLS : wanted(info);
+    return governor_limits() && g.credit <= 0 ? LEVEL_CALLS : wanted(info);
 }
 
 void governor_focus(CodeInfo *info, double how_long)

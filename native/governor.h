@@ -28,6 +28,7 @@ extern Governor at_governor;
 /* The budget is a share of CPU time, 1: no limit. Forgets what was measured, keeps the levels of code. */
 void governor_begin(double budget);
 void governor_set_budget(double budget);
+int governor_limits(void); /* whether there is a limit */
 
 /* While paused nothing is earned: what runs then is not measured. */
 void governor_pause(int paused);

@@ -44,7 +44,8 @@ static int open_ring(void)
         PyErr_NoMemory();
         return -1;
     }
-    if (ring_open(settings.ring_bytes, settings.defs_bytes, settings.level) == 0)
+    int level = settings.level == LEVEL_LINES && settings.budget < 1 ? LEVEL_AUTO : settings.level;
+    if (ring_open(settings.ring_bytes, settings.defs_bytes, level) == 0)
         return 0;
     PyErr_SetFromErrno(PyExc_OSError);
     return -1;

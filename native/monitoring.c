@@ -1,5 +1,6 @@
 /* Our place in sys.monitoring: a tool id, the callbacks, and which events are on. Always through its Python functions: rare, and documented. */
 #include "events.h"
+#include "governor.h"
 #include "ring.h"
 
 static int tool = -1;
@@ -150,7 +151,7 @@ int monitoring_set_level(int level)
 {
     say_level(level);
     events_level = level;
-    ring_set_level(level);
+    ring_set_level(level == LEVEL_LINES && governor_limits() ? LEVEL_AUTO : level);
     if (tool < 0)
         return 0;
     return set_global(global_mask()) < 0 ? -1 : codes_set_events();

@@ -12,7 +12,7 @@ enum RecordKind {
     REC_SPAN_STATUS, REC_SPAN_NAME, REC_SPAN_END, REC_LOG, REC_KEEP, REC_GAP
 };
 
-enum Level { LEVEL_SPANS = 0, LEVEL_CALLS = 1, LEVEL_LINES = 2 };
+enum Level { LEVEL_SPANS = 0, LEVEL_CALLS = 1, LEVEL_LINES = 2, LEVEL_AUTO = 3 /* in the header only: lines within a budget */ };
 
 #define RECORD_MAX 8192    /* room that ring_begin() always gives: kind and length included */
 #define SUBBUFFER_SIZE 65536

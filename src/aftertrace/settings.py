@@ -12,8 +12,9 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from typing import Literal
 
-type Level = Literal["spans", "calls", "lines"]
-LEVELS: tuple[Level, ...] = ("spans", "calls", "lines")
+type Level = Literal["spans", "calls", "lines", "auto"]
+LEVELS: tuple[Level, ...] = ("spans", "calls", "lines", "auto")  # auto: lines, as far as the budget allows
+BUDGET = 0.02
 
 
 def _runtime_dir() -> str:
@@ -30,8 +31,8 @@ class Settings(Fields):
 
     enabled: bool = True  # AFTERTRACE_ENABLED
     service: str = ""  # AFTERTRACE_SERVICE, else OTEL_SERVICE_NAME, else derived from the command
-    level: Level = "calls"  # AFTERTRACE_LEVEL
-    budget: float = 0.02  # AFTERTRACE_BUDGET: "2%" or "0.02"
+    level: Level = "auto"  # AFTERTRACE_LEVEL
+    budget: float = 0.0  # AFTERTRACE_BUDGET: "2%" or "0.02"; 0: not said, see share()
     include: tuple[str, ...] = ()  # AFTERTRACE_INCLUDE: globs of paths or dotted modules, comma-separated
     exclude: tuple[str, ...] = ()  # AFTERTRACE_EXCLUDE
     root: str = ""  # AFTERTRACE_ROOT: the project's tree; default: the working directory at the start
@@ -44,6 +45,11 @@ class Settings(Fields):
     spool_dir: str = ""  # AFTERTRACE_SPOOL_DIR
     spool_bytes: int = 256 << 20  # AFTERTRACE_SPOOL_BYTES
     store_dir: str = ""  # AFTERTRACE_STORE_DIR
+
+    def share(self, level: Level) -> float:
+        """Of the process's CPU time, that recording its code may cost at this level. A level that is asked for by its
+        name is what is recorded, unless a budget is named too."""
+        return self.budget or (BUDGET if level == "auto" else 1.0)
 
 
 def _number(name: str, text: str, units: Mapping[str, int]) -> int:
@@ -92,6 +98,11 @@ def parse_level(text: str) -> Level:
     raise UsageError("bad-level", f"Level {text!r} is unknown.", f"Choose one of {', '.join(LEVELS)}.")
 
 
+def most(level: Level) -> int:
+    """The level as the recorder's number: 0 spans, 1 calls, 2 lines."""
+    return min(LEVELS.index(level), 2)
+
+
 def _list(text: str) -> tuple[str, ...]:
     return tuple(part.strip() for part in text.split(",") if part.strip())
 
@@ -103,8 +114,8 @@ def from_environment(env: Mapping[str, str] | None = None) -> Settings:
     return Settings(
         enabled=get("AFTERTRACE_ENABLED", "1").lower() not in {"0", "false", "no", "off"},
         service=get("AFTERTRACE_SERVICE") or get("OTEL_SERVICE_NAME") or "",
-        level=parse_level(get("AFTERTRACE_LEVEL", "calls")),
-        budget=parse_budget(get("AFTERTRACE_BUDGET", "2%")),
+        level=parse_level(get("AFTERTRACE_LEVEL") or "auto"),
+        budget=parse_budget(get("AFTERTRACE_BUDGET", "")) if get("AFTERTRACE_BUDGET") else 0.0,
         include=_list(get("AFTERTRACE_INCLUDE", "")),
         exclude=_list(get("AFTERTRACE_EXCLUDE", "")),
         root=get("AFTERTRACE_ROOT", ""),

@@ -54,7 +54,7 @@ def test_settings_come_with_their_origin_and_no_secret(tmp_path: Path) -> None:
     assert found["level"] == ("lines", "AFTERTRACE_LEVEL")
     assert found["service"] == ("cart", "OTEL_SERVICE_NAME")
     assert found["token"] == ("***", "AFTERTRACE_TOKEN")
-    assert found["budget"] == (0.02, "default")
+    assert found["budget"] == (1.0, "default")  # a level asked for by its name is what is recorded
 
 
 def test_why_code_is_in_or_out(tmp_path: Path) -> None:

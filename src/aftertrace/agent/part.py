@@ -11,9 +11,11 @@ from aftertrace.agent.process import Process
 from aftertrace.agent.spans import Spans
 from aftertrace.agent.watch import Trigger
 from aftertrace.model import LogRecord, Span
-from aftertrace.wire.definitions import Definitions
+from aftertrace.wire.definitions import EXCEPTIONS, Definitions, LevelChange
 from aftertrace.wire.kinds import Kind
 from aftertrace.wire.recording import Clocks, Slice
+
+_MOST_SHED = 64  # code objects that a recording names although none of their calls is in it
 
 
 @dataclass(slots=True)
@@ -29,9 +31,11 @@ class Part:
     clocks: Clocks = field(default_factory=Clocks)
     spans: list[Span] = field(default_factory=list)
     logs: list[LogRecord] = field(default_factory=list)
+    needed: list[str] = field(default_factory=list)
 
     def paths(self) -> list[str]:
-        return [path for path in self.definitions.files.values() if not path.startswith("<")]
+        """Of the sources that its records need."""
+        return [path for path in self.needed if not path.startswith("<")]
 
     def lacks(self) -> list[str]:
         """The sources that were not handed over."""
@@ -42,13 +46,26 @@ class Part:
         ordered = coalesce(entry for entry in self.entries if not entry.fragment)
         self.slices = [Slice(one.position, _clean(one.records, codes)) for one in ordered]
         known = self.process.definitions()
-        self.definitions.codes = {number: known.codes[number] for number in sorted(codes) if number in known.codes}
+        self.definitions.levels = self._levels(known, codes)
+        wanted = codes | {change.code for change in self.definitions.levels}
+        self.definitions.codes = {number: known.codes[number] for number in sorted(wanted) if number in known.codes}
         files = {code.file_id for code in self.definitions.codes.values()}
         self.definitions.files = {number: known.files[number] for number in sorted(files) if number in known.files}
+        used = {code.file_id for number, code in self.definitions.codes.items() if number in codes}
+        self.needed = [path for number, path in self.definitions.files.items() if number in used]
         self.clocks = Clocks(self.process.samples_for([walk.ticks_of(entry.records) for entry in self.entries]))
         self.told.take([entry.records for entry in self.entries], self.clocks)
         self.spans, self.logs = self.told.ready(whole=self.whole)
         self.entries = []
+
+    def _levels(self, known: Definitions, codes: set[int]) -> list[LevelChange]:
+        """Those of the part's own code, and of code that was not recorded meanwhile."""
+        moments = [walk.ticks_of(entry.records) for entry in self.entries]
+        first, last = (min(moments), max(moments)) if moments else (0, 0)
+        own = [change for change in known.levels if change.code in codes or change.code == EXCEPTIONS]
+        silent = {code: at for code, at in _silent(known.levels, first, last).items() if code not in codes}
+        shed = list(silent.values())[-_MOST_SHED:]
+        return sorted([*own, *shed], key=lambda change: change.ticks)
 
 
 @dataclass(slots=True)
@@ -90,6 +107,19 @@ def coalesce(entries: Iterable[Entry]) -> Iterator[Slice]:
         end = walk.position_of(position, entry.records, len(entry.records))
     if pieces:
         yield Slice(position, b"".join(pieces))
+
+
+def _silent(changes: Iterable[LevelChange], first: int, last: int) -> dict[int, LevelChange]:
+    """Code that was at level spans at some moment from ``first`` to ``last`` (ticks): since which change."""
+    silent: dict[int, LevelChange] = {}
+    for change in changes:
+        if change.ticks > last:
+            break
+        if change.level == 0 and change.code != EXCEPTIONS:
+            silent[change.code] = change
+        elif change.ticks < first:
+            silent.pop(change.code, None)
+    return silent
 
 
 def _clean(records: bytes, codes: set[int]) -> bytes:

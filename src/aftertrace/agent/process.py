@@ -22,6 +22,7 @@ _MOST_SAMPLES = 1 << 16  # one per 64 KiB of ring
 _MOST_LOSSES = 1024
 _MOST_DEFINITIONS = 64 << 20  # bytes
 _MOST_SOURCES = 20_000  # paths
+_MOST_CHANGES = 1 << 17  # of levels; the recorder's governor makes few
 
 type Polled = tuple[int, bytes | None, int, bytes]  # position, trace, thread, records
 
@@ -91,6 +92,7 @@ class Process:
             found = definitions.decode(self._definitions.popleft())
             self._parsed.files.update(found.files)
             self._parsed.codes.update(found.codes)
+            self._parsed.levels += found.levels[: _MOST_CHANGES - len(self._parsed.levels)]
         return self._parsed
 
     def samples_for(self, ticks: list[int]) -> list[Sample]:

@@ -19,7 +19,7 @@ from aftertrace.record import memory, resource
 from aftertrace.record.program import Program
 from aftertrace.record.roots import Rules, entry_directories, module_file, rules
 from aftertrace.record.run import Command
-from aftertrace.settings import LEVELS, Settings
+from aftertrace.settings import Settings, most
 from aftertrace.wire import handover
 
 type State = Literal["ok", "warn", "bad"]
@@ -71,7 +71,7 @@ def recorder(settings: Settings, found: Rules) -> Iterator[Finding]:
     ring = memory.ring_bytes(settings.ring_bytes)
     size = memory.definitions_bytes(ring)
     try:
-        _native.start(LEVELS.index(settings.level), ring_bytes=ring, defs_bytes=size, **found.asdict())
+        _native.start(most(settings.level), ring_bytes=ring, defs_bytes=size, **found.asdict())
     except (OSError, RuntimeError, ValueError) as error:
         yield Finding("ring", "bad", f"No ring of {ring >> 10} KiB can be had: {error}.", "AFTERTRACE_RING_BYTES=1MiB")
         return
@@ -161,7 +161,7 @@ def _knock(address: str) -> None:
 def settings_in_force(settings: Settings) -> list[dict[str, Any]]:
     """Each setting with its value and where it comes from."""
     found: list[dict[str, Any]] = []
-    for name, value in settings.asdict().items():
+    for name, value in (settings.asdict() | {"budget": settings.share(settings.level)}).items():
         names = [f"AFTERTRACE_{name.upper()}", *([_ALSO_FROM[name]] if name in _ALSO_FROM else [])]
         origin = next((variable for variable in names if os.environ.get(variable)), "default")
         shown: Any = "***" if name in _SECRET and value else value

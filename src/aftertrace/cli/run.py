@@ -14,8 +14,14 @@ from aftertrace.settings import LEVELS, from_environment
 
 @click.command("run", context_settings={"allow_interspersed_args": False})
 @click.option("--service", help="Name of the service [AFTERTRACE_SERVICE, OTEL_SERVICE_NAME, else from the command].")
-@click.option("--level", type=click.Choice(LEVELS), help="How much is recorded [AFTERTRACE_LEVEL, else calls].")
-@click.option("--budget", help="Share of the program's CPU that recording may cost, as 2% [AFTERTRACE_BUDGET].")
+@click.option(
+    "--level",
+    type=click.Choice(LEVELS),
+    help="How much is recorded; auto: lines, within the budget [AFTERTRACE_LEVEL, else auto].",
+)
+@click.option(
+    "--budget", help="CPU share that recording code may cost [AFTERTRACE_BUDGET, else 2% at auto, 100% at others]."
+)
 @click.option("--include", multiple=True, help="Also user code: a glob of paths, or a dotted module. Repeatable.")
 @click.option("--exclude", multiple=True, help="Never user code: a glob of paths, or a dotted module. Repeatable.")
 @click.option("--root", type=click.Path(path_type=Path), help="The project's tree [the working directory].")

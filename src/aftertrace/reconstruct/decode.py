@@ -10,9 +10,10 @@ from aftertrace.model import Attributes, Resource
 from aftertrace.reconstruct.execution import Code
 from aftertrace.wire import linetable, recording, records
 from aftertrace.wire.attributes import map_from_json
-from aftertrace.wire.definitions import Definitions
+from aftertrace.wire.definitions import Definitions, LevelChange
 from aftertrace.wire.recording import Clocks, Recording, Slice
 
+CALLS, LINES = 1, 2
 _ARGUMENT = 8  # flag of a name (docs/format.md, CODE)
 
 
@@ -25,11 +26,21 @@ class Memory:
     resource: Resource
     level: str
     codes: dict[int, Code]
+    changes: dict[int, list[LevelChange]]  # of each code's level, in their order
     slices: list[Slice]  # in the ring's order, each once
     clocks: Clocks
     losses: list[tuple[int, int]] = field(default_factory=list)  # positions that the ring had overwritten
     sources: dict[str, str] = field(default_factory=dict)  # path -> sha256
     problems: list[str] = field(default_factory=list)
+
+    def level_of(self, code: int, ticks: int) -> int:
+        """At which level (0 spans, 1 calls, 2 lines) a code object was recorded at that moment."""
+        level = LINES if self.level in {"lines", "auto"} else CALLS
+        for change in self.changes.get(code, ()):
+            if change.ticks > ticks:
+                break
+            level = change.level
+        return level
 
 
 def read(recordings: Iterable[bytes]) -> tuple[list[Memory], list[str]]:
@@ -57,6 +68,7 @@ def _merge(uid: str, parts: list[Recording]) -> Memory:
         resource=Resource(attributes),
         level=meta.level,
         codes=_codes([part.definitions for part in parts]),
+        changes=_changes([part.definitions for part in parts]),
         slices=_slices(parts),
         clocks=Clocks.merged(part.clocks for part in parts),
         losses=sorted({loss for part in parts for loss in part.losses}),
@@ -74,6 +86,14 @@ def _slices(parts: list[Recording]) -> list[Slice]:
             if known is None or len(one.records) > len(known.records):
                 longest[one.position] = one
     return [longest[position] for position in sorted(longest)]
+
+
+def _changes(definitions: list[Definitions]) -> dict[int, list[LevelChange]]:
+    """Of each code, in their order."""
+    changes: dict[int, list[LevelChange]] = {}
+    for change in sorted({change for one in definitions for change in one.levels}, key=lambda change: change.ticks):
+        changes.setdefault(change.code, []).append(change)
+    return changes
 
 
 def _codes(definitions: list[Definitions]) -> dict[int, Code]:

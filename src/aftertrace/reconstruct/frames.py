@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from aftertrace.model import Missing, Value, ValueKind
 from aftertrace.reconstruct import decode, messages
-from aftertrace.reconstruct.decode import Memory
+from aftertrace.reconstruct.decode import LINES, Memory
 from aftertrace.reconstruct.execution import Code, Frame, StepKind, Write
 from aftertrace.wire import records
 
@@ -286,10 +286,13 @@ class _Teller:
         returned = isinstance(record, records.Return)
         draft = self._draft(StepKind.RETURN if returned else StepKind.YIELD, record, one, line)
         draft.value, draft.lasti = record.value, record.lasti
-        at_calls = self.memory.level != "lines"
+        at_calls = not self._at_lines(one, record.ticks)
         self._bind(one, record.slots, 0 if at_calls else wrote, draft, every=returned and at_calls)
         one.line = line
         self.running[self.thread] = one.parent
+
+    def _at_lines(self, one: Activation, ticks: int) -> bool:
+        return self.memory.level_of(one.frame.code.id, ticks) >= LINES
 
     def _unwind(self, record: records.Unwind) -> None:
         one = self._known(record.activation)
@@ -298,7 +301,7 @@ class _Teller:
         wrote, one.line = one.line, self._line_of(one, record.lasti)
         draft = self._draft(StepKind.UNWIND, record, one, one.line)
         draft.exception, draft.lasti = record.exception, record.lasti
-        self._bind(one, record.slots, wrote if self.memory.level == "lines" else 0, draft, every=True)
+        self._bind(one, record.slots, wrote if self._at_lines(one, record.ticks) else 0, draft, every=True)
         self.running[self.thread] = one.parent
 
     def _resume(self, record: records.Resume | records.Throw) -> None:

@@ -118,6 +118,7 @@ class Link:
 
     def _turn(self) -> float:
         """One look around; seconds until the next."""
+        _native.govern()
         self._meet()
         if self._connection is None:
             self._connect()

@@ -11,7 +11,7 @@ from aftertrace.record import loaded, memory, resource
 from aftertrace.record.fork import Forks
 from aftertrace.record.link import Link
 from aftertrace.record.roots import entry_directories, rules
-from aftertrace.settings import LEVELS
+from aftertrace.settings import most
 from aftertrace.wire.handover import Ring
 
 TYPE_CHECKING = False  # nothing is imported at a start that can be done without
@@ -68,7 +68,8 @@ class Recorder:
         """OSError: no ring can be had."""
         ring = memory.ring_bytes(self.settings.ring_bytes)
         _native.start(
-            LEVELS.index(self.level),
+            most(self.level),
+            budget=self.settings.share(self.level),
             ring_bytes=ring,
             defs_bytes=memory.definitions_bytes(ring),
             roots=self.rules.roots,
@@ -100,7 +101,8 @@ class Recorder:
         )
 
     def _set_level(self, level: Level) -> None:
-        _native.set_level(LEVELS.index(level))
+        _native.set_budget(self.settings.share(level))
+        _native.set_level(most(level))
         self.level = level
 
 

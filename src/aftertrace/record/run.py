@@ -93,11 +93,12 @@ def environment(env: Mapping[str, str], settings: Settings, found: Command) -> d
     added = {
         "PYTHONPATH": first_on(env.get("PYTHONPATH", "")),
         "AFTERTRACE_LEVEL": settings.level,
-        "AFTERTRACE_BUDGET": f"{settings.budget:g}",
         "AFTERTRACE_ROOT": str(Path(settings.root).absolute()),
         "AFTERTRACE_AGENT_SOCKET": str(Path(settings.agent_socket).absolute()),
         "AFTERTRACE_DEFAULT_SERVICE": service_of(found),
     }
+    if settings.budget:
+        added["AFTERTRACE_BUDGET"] = f"{settings.budget:g}"
     if settings.service and settings.service != env.get("OTEL_SERVICE_NAME"):
         added["AFTERTRACE_SERVICE"] = settings.service
     if settings.include:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from aftertrace.errors import BadRecording
 from aftertrace.wire.primitives import Reader, text, varint
 
-FILE, CODE = 1, 2
+FILE, CODE, LEVEL = 1, 2, 3
 LOCAL, CELL, FREE, ARGUMENT, REDACTED = 1, 2, 4, 8, 16  # flags of a name
 
 
@@ -29,12 +29,32 @@ class CodeDefinition:
     linetable: bytes
 
 
+EXCEPTIONS = 0  # instead of a code's id: the level says which events of exceptions are on, in all code
+CAUSES = {1: "budget", 2: "cold", 3: "focus", 4: "start", 5: "long"}
+
+
+@dataclass(frozen=True, slots=True)
+class LevelChange:
+    """From ``ticks`` on, a code object is recorded at this level: 0 spans (nothing of it), 1 calls, 2 lines. Code that
+    has none is at its process's level.
+
+    Of EXCEPTIONS: 2 all events, 1 without those of handling, 0 unwinding only.
+    """
+
+    code: int
+    level: int
+    cause: int  # of CAUSES
+    ticks: int
+
+
 @dataclass(slots=True)
 class Definitions:
-    """By id. ``problem`` says where reading ended early, "" when it did not."""
+    """By id; ``levels`` in the order in which they changed. ``problem`` says where reading ended early, "" when it did
+    not."""
 
     files: dict[int, str] = field(default_factory=dict)
     codes: dict[int, CodeDefinition] = field(default_factory=dict)
+    levels: list[LevelChange] = field(default_factory=list)
     problem: str = ""
 
 
@@ -53,6 +73,9 @@ def decode(data: bytes) -> Definitions:
             elif kind == CODE:
                 code = _code(body)
                 found.codes[code.id] = code
+            elif kind == LEVEL:
+                number, level, cause = body.varint(), body.u8(), body.u8()
+                found.levels.append(LevelChange(number, level, cause, int.from_bytes(body.raw(8), "little")))
             reader.at = end
     except BadRecording as error:
         found.problem = error.message
@@ -69,11 +92,18 @@ def _code(body: Reader) -> CodeDefinition:
     )
 
 
-def encode(files: Iterable[tuple[int, str]], codes: Iterable[CodeDefinition]) -> bytes:
+def encode(
+    files: Iterable[tuple[int, str]], codes: Iterable[CodeDefinition], levels: Iterable[LevelChange] = ()
+) -> bytes:
     """Definitions as the ring holds them."""
     out = [_framed(FILE, varint(number) + text(path)) for number, path in files]
     out += [_framed(CODE, _code_body(code)) for code in codes]
+    out += [_framed(LEVEL, _level_body(change)) for change in levels]
     return b"".join(out)
+
+
+def _level_body(change: LevelChange) -> bytes:
+    return varint(change.code) + bytes([change.level, change.cause]) + change.ticks.to_bytes(8, "little")
 
 
 def _framed(kind: int, body: bytes) -> bytes:

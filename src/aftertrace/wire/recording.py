@@ -99,7 +99,7 @@ def write(recording: Recording) -> bytes:
     found = recording.definitions
     sections = [
         (META, json.dumps(asdict(recording.meta), separators=(",", ":")).encode()),
-        (DEFINITIONS, definitions.encode(found.files.items(), found.codes.values())),
+        (DEFINITIONS, definitions.encode(found.files.items(), found.codes.values(), found.levels)),
         (CLOCK, b"".join(_SAMPLE.pack(*_numbers(one)) for one in recording.clocks.samples)),
         *((SLICE, u64(one.position) + one.records) for one in recording.slices),
         *((LOSS, u64(first) + u64(last)) for first, last in recording.losses),
@@ -197,6 +197,7 @@ def _take(recording: Recording, kind: int, payload: bytes) -> None:
         found = definitions.decode(payload)
         recording.definitions.files.update(found.files)
         recording.definitions.codes.update(found.codes)
+        recording.definitions.levels += found.levels
         if found.problem:
             recording.problems.append(found.problem)
     elif kind == CLOCK:
