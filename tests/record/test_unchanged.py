@@ -80,6 +80,19 @@ with warnings.catch_warnings(record=True) as caught:
         print(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
 print(caught)
 """,
+    "a program that has put its own functions in the place of the system's": """
+import builtins, os, subprocess, time
+def refuse(*words, **options): raise RuntimeError("called")
+for name in ("fstat", "listdir", "lstat", "open", "read", "scandir", "stat", "write"):
+    setattr(os, name, refuse)
+os.path.exists = time.sleep = time.monotonic = refuse
+def f():
+    pid = os.fork()
+    if not pid:
+        os._exit(3)
+    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+print([f() for _ in range(3)])
+""",
     "a fork from a thread": """
 import os, threading, warnings
 def f():

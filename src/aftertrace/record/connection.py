@@ -12,6 +12,8 @@ TYPE_CHECKING = False  # nothing is imported at a start that can be done without
 if TYPE_CHECKING:
     from aftertrace.wire.handover import Message
 
+_fstat = os.fstat  # taken now: the program may put another in its place
+
 
 class Connection:
     """A program may close all its descriptors, and ours would then be the number of something of its own: each use
@@ -64,7 +66,7 @@ class Connection:
 
 def identity(fd: int) -> tuple[int, int]:
     """Which file a descriptor stands for. OSError: none."""
-    found = os.fstat(fd)
+    found = _fstat(fd)
     return found.st_dev, found.st_ino
 
 

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 _UTILS = ("multiprocessing.util", "billiard.util")  # of children that leave by os._exit, without atexit
 _TRIES = 1000
+_listdir = os.listdir  # taken now: the program, or a test of its, may put another in its place
 
 
 class Forks:
@@ -67,7 +68,7 @@ class Forks:
 
 def _threads() -> int:
     try:
-        return len(os.listdir("/proc/self/task"))
+        return len(_listdir("/proc/self/task"))
     except OSError:
         return 1
 

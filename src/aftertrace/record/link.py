@@ -26,8 +26,8 @@ if TYPE_CHECKING:
 else:
     import _signal as signal  # without its enums
 
-# Taken now: a library such as gevent may put others in their place.
-_sleep, _monotonic = time.sleep, time.monotonic
+# Taken now: a library such as gevent, or a test, may put others in their place.
+_sleep, _monotonic, _stat = time.sleep, time.monotonic, os.stat
 _start_thread, _make_lock = _thread.start_new_thread, _thread.allocate_lock
 
 _SEND_S = 2.0  # how long the agent may leave a message unread
@@ -101,7 +101,7 @@ class Link:
         if self._running and self._wake.locked():
             self._wake.release()
         until = _monotonic() + _JOIN_S
-        while self._running or (self._tid and os.path.exists(f"/proc/self/task/{self._tid}")):
+        while self._running or (self._tid and _is_alive(self._tid)):
             if _monotonic() > until:
                 return False
             _sleep(0.0001)
@@ -182,6 +182,14 @@ class Link:
             if source is not None:
                 self._connection.send(source, seconds=seconds)
             self._owed.pop()
+
+
+def _is_alive(tid: int) -> bool:
+    try:
+        _stat(f"/proc/self/task/{tid}")
+    except OSError:
+        return False
+    return True
 
 
 def _identity_of_ring() -> tuple[int, int]:

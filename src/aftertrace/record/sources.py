@@ -7,6 +7,9 @@ import stat
 
 from aftertrace.wire.handover import SOURCE_LIMIT, SourceFile
 
+# Taken now: the program, or a test of its, may put others in their place.
+_open, _stat, _fstat = open, os.stat, os.fstat
+
 
 class Sources:
     """Remembers how each file was when its code was met: one that has changed since is not what ran."""
@@ -19,7 +22,7 @@ class Sources:
         if path in self._seen:
             return False
         try:
-            found = os.stat(path)
+            found = _stat(path)
         except (OSError, ValueError):
             return False
         if stat.S_ISREG(found.st_mode):
@@ -34,8 +37,8 @@ class Sources:
         if path not in self._seen:
             return None
         try:
-            with open(path, "rb") as file:
-                unchanged = _shape(os.fstat(file.fileno())) == self._seen[path]
+            with _open(path, "rb") as file:
+                unchanged = _shape(_fstat(file.fileno())) == self._seen[path]
                 data = file.read(SOURCE_LIMIT + 1) if unchanged else b""
         except OSError:
             return None
