@@ -14,12 +14,12 @@ from urllib.parse import urlsplit
 from aftertrace._native import Span
 from aftertrace.record.boundaries import sql
 from aftertrace.record.boundaries.calls import CLIENT, Open, around_async, close, opened, patch_all
-from aftertrace.record.boundaries.stores import SQLALCHEMY, Instrumentors, address, parent, waiting
+from aftertrace.record.boundaries.stores import Instrumentors, address, parent, waiting
 
 NAME = "asyncpg"
 _SCOPE = "aftertrace.asyncpg"
 _SYSTEM = "postgresql"
-_CONTRIB: Instrumentors = (("asyncpg", "AsyncPGInstrumentor"), SQLALCHEMY)
+_CONTRIB: Instrumentors = (("asyncpg", "AsyncPGInstrumentor"),)
 
 
 def _base(connection: Any) -> dict[str, Any]:

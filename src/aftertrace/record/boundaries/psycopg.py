@@ -23,7 +23,6 @@ from aftertrace.record.boundaries.calls import (
     patch_all,
 )
 from aftertrace.record.boundaries.stores import (
-    SQLALCHEMY,
     Instrumentors,
     address,
     around_async_generator,
@@ -35,7 +34,7 @@ from aftertrace.record.boundaries.stores import (
 NAME = "psycopg"
 _SCOPE = "aftertrace.psycopg"
 _SYSTEM = "postgresql"
-_CONTRIB: Instrumentors = (("psycopg", "PsycopgInstrumentor"), SQLALCHEMY)
+_CONTRIB: Instrumentors = (("psycopg", "PsycopgInstrumentor"),)
 _KNOWN = "_aftertrace"  # in a connection's __dict__: its part of the attributes
 _PIECES = 256  # of a composed statement that are read
 

@@ -10,15 +10,22 @@ import sys
 from types import ModuleType
 from typing import Any
 
-from aftertrace.record.boundaries import sql
+from aftertrace.record.boundaries import contrib, sql
 from aftertrace.record.boundaries.calls import Open, around, close, opened, patch_all
 from aftertrace.record.boundaries.state import ledger
-from aftertrace.record.boundaries.stores import SQLALCHEMY, Instrumentors, address, parent, waiting
+from aftertrace.record.boundaries.stores import SQLALCHEMY, address, hushed, parent, waiting
 
 NAME = "sqlalchemy"
 _SCOPE = "aftertrace.sqlalchemy"
-_CONTRIB: Instrumentors = (SQLALCHEMY,)
 _DRIVERS = {"psycopg": "psycopg", "psycopg_async": "psycopg", "asyncpg": "asyncpg"}  # each with its boundary
+_INSTRUMENTORS = {  # contrib's of other drivers
+    "pysqlite": ("sqlite3", "SQLite3Instrumentor"),
+    "psycopg2": ("psycopg2", "Psycopg2Instrumentor"),
+    "pymysql": ("pymysql", "PyMySQLInstrumentor"),
+    "mysqldb": ("mysqlclient", "MySQLClientInstrumentor"),
+    "mysqlconnector": ("mysql", "MySQLInstrumentor"),
+    "pymssql": ("pymssql", "PyMSSQLInstrumentor"),
+}
 # OpenTelemetry's names of systems where SQLAlchemy has another.
 _SYSTEMS = {
     "mssql": "microsoft.sql_server",
@@ -31,20 +38,33 @@ _SYSTEMS = {
 
 
 def _told(context: Any) -> bool:
-    """Whether the driver's own boundary makes the span."""
-    boundary = _DRIVERS.get(context.dialect.driver)
+    """Whether the driver's own boundary makes the span, or contrib's instrumentation of the driver."""
+    driver = context.dialect.driver
+    boundary = _DRIVERS.get(driver)
     if boundary is not None:
         return ledger.installed(boundary)
+    if driver in _INSTRUMENTORS and contrib.instruments(*_INSTRUMENTORS[driver]):
+        return True
     ours = sys.modules.get("aftertrace.record.boundaries.sqlite")
     return ours is not None and type(context.cursor) is ours.Cursor
 
 
-def _execute(args: tuple[Any, ...], _kwargs: dict[str, Any]) -> Open | None:
-    """``(connection, dialect, context, ...)``."""
+def _listens(connection: Any) -> bool:
+    """Whether contrib's instrumentation makes the spans of this connection's engine."""
+    if not contrib.instruments(*SQLALCHEMY):
+        return False
+    listeners = [getattr(listener, "__self__", None) for listener in connection.dispatch.before_cursor_execute]
+    return any(type(one).__module__ == "opentelemetry.instrumentation.sqlalchemy.engine" for one in listeners)
+
+
+def _execute(args: tuple[Any, ...], _kwargs: dict[str, Any]) -> Any:
+    """``(connection, dialect, context, ...)``; gives an Open, or what ends the hush."""
     context = args[2]
+    if _listens(args[0]):
+        return hushed.set(True)
     if _told(context):
         return None
-    above = parent(_CONTRIB)
+    above = parent(())
     text = context.statement
     if above is None or type(text) is not str:
         return None
@@ -55,6 +75,13 @@ def _execute(args: tuple[Any, ...], _kwargs: dict[str, Any]) -> Open | None:
         text = _code(text)
     found = sql.statement(text, parameters=has)
     return opened(sql.span(found, above, _base(context), _SCOPE, many))
+
+
+def _executed(state: Any, _result: Any, error: BaseException | None) -> None:
+    if type(state) is Open:
+        sql.closed(state, None, error)
+    else:
+        hushed.reset(state)
 
 
 def _code(text: str) -> str:
@@ -79,7 +106,7 @@ def _wait(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Open | None:
 
 def engine(module: ModuleType) -> None:
     """``sqlalchemy.engine.base``."""
-    execute = around(NAME, _execute, sql.closed)
+    execute = around(NAME, _execute, _executed)
     patch_all(module, {"Connection._exec_single_context": execute, "Connection._exec_insertmany_context": execute})
 
 

@@ -21,12 +21,12 @@ from typing import Any
 
 from aftertrace.record.boundaries import sql
 from aftertrace.record.boundaries.calls import Missing, Open, around, close, opened, step_aside, unseen
-from aftertrace.record.boundaries.stores import SQLALCHEMY, Instrumentors, parent
+from aftertrace.record.boundaries.stores import Instrumentors, parent
 
 NAME = "sqlite3"
 _SCOPE = "aftertrace.sqlite3"
 _BASE = {"db.system.name": "sqlite"}
-_CONTRIB: Instrumentors = (("sqlite3", "SQLite3Instrumentor"), SQLALCHEMY)
+_CONTRIB: Instrumentors = (("sqlite3", "SQLite3Instrumentor"),)
 _POSITIONAL = (
     "database",
     "timeout",

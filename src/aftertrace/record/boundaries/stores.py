@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import sys
 from collections.abc import AsyncGenerator, Callable, Generator
+from contextvars import ContextVar
 from typing import Any
 
 from aftertrace._native import Span, current
@@ -16,12 +17,15 @@ type Instrumentors = tuple[tuple[str, str], ...]  # contrib's that make these sp
 WAITING = "wait for a connection"
 SQLALCHEMY = ("sqlalchemy", "SQLAlchemyInstrumentor")
 
+# While contrib's SQLAlchemy instrumentation has a span of the statement, which it does not make current.
+hushed: ContextVar[bool] = ContextVar("aftertrace.hushed", default=False)
+
 
 def parent(instrumentors: Instrumentors) -> Span | None:
     """The span under which a statement belongs. None: outside a trace, where OpenTelemetry wants no instrumentation,
     and where contrib's has made the statement's span."""
     span = current()
-    if span is None or contrib.suppressed():
+    if span is None or hushed.get() or contrib.suppressed():
         return None
     if span.kind == CLIENT and any(contrib.instruments(*each) for each in instrumentors):
         return None
