@@ -18,6 +18,11 @@
 #define HEADER_SIZE 4096
 #define SUB_HEADER 48
 #define SUB_MAGIC 0x42535441u
+#define DEFS_STEP 65536
+
+#ifndef MADV_POPULATE_WRITE
+#define MADV_POPULATE_WRITE 23 /* Linux 5.14 */
+#endif
 
 enum { /* offsets in the header */
     AT_VERSION = 8, AT_HEADER = 12, AT_SUB_SIZE = 16, AT_COUNT = 20, AT_DEFS = 24, AT_PID = 28, AT_UID = 32,
@@ -34,6 +39,10 @@ static struct {
 static uint64_t sequence; /* of the current sub-buffer */
 static struct { dev_t dev; ino_t ino; } identity; /* of the descriptor: numbers are reused behind our back */
 static void (*keyframe)(void);
+static int whole;         /* all memory was had at the start, not step by step */
+static size_t defs_ready; /* bytes of header and definitions that were had so far */
+static uint8_t nowhere[SUBBUFFER_SIZE]; /* what is written when the next step's memory cannot be had */
+static _Atomic uint64_t nowhere_head;
 
 static uint64_t nanoseconds(clockid_t clock)
 {
@@ -65,8 +74,11 @@ static void refine(uint64_t ticks, uint64_t mono)
         clocks.rate = (uint64_t)((double)(ticks - clocks.ticks) * 1e9 / (double)passed);
 }
 
+/* Once in a life: a forked child goes on with its parent's base. */
 static void calibrate(void)
 {
+    if (clocks.rate)
+        return;
     at_ring.tsc = tsc_is_invariant();
     clocks.rate = 1000000000u;
     clocks.mono = nanoseconds(CLOCK_MONOTONIC);
@@ -91,10 +103,15 @@ static uint64_t defs_head(void)
     return atomic_load_explicit((_Atomic uint64_t *)(void *)(at_ring.map + AT_DEFS_HEAD), memory_order_relaxed);
 }
 
-/* Preallocated, because a sparse mapping on a full tmpfs dies of SIGBUS. */
-static int preallocate(int fd, size_t bytes)
+/* Memory is had before it is written: a sparse mapping dies of SIGBUS when there is no more. Where the kernel can have a
+ * mapping's pages on request, that is done step by step: 20 MiB at once cost a start, and each fork, 10 ms. */
+static int in_steps(void) { return sysconf(_SC_PAGESIZE) == 4096 && madvise(NULL, 0, MADV_POPULATE_WRITE) == 0; }
+
+static int have(uint8_t *at, size_t bytes) { return whole ? 0 : madvise(at, bytes, MADV_POPULATE_WRITE); }
+
+static int allocate(int fd, size_t bytes)
 {
-    int failed = ftruncate(fd, (off_t)bytes) < 0 ? errno : posix_fallocate(fd, 0, (off_t)bytes);
+    int failed = ftruncate(fd, (off_t)bytes) < 0 ? errno : whole ? posix_fallocate(fd, 0, (off_t)bytes) : 0;
     if (!failed)
         return fd;
     close(fd);
@@ -105,7 +122,8 @@ static int preallocate(int fd, size_t bytes)
 static int open_memfd(size_t bytes)
 {
     int fd = memfd_create("aftertrace", MFD_CLOEXEC | MFD_ALLOW_SEALING);
-    if (fd < 0 || (fd = preallocate(fd, bytes)) < 0)
+    whole = !in_steps();
+    if (fd < 0 || (fd = allocate(fd, bytes)) < 0)
         return -1;
     fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL); /* the agent may map it without fear of SIGBUS */
     return fd;
@@ -118,7 +136,8 @@ static int open_file(size_t bytes)
     if (fd < 0)
         return -1;
     unlink(path);
-    return preallocate(fd, bytes);
+    whole = 1; /* /dev/shm may be small: told at the start */
+    return allocate(fd, bytes);
 }
 
 static int open_memory(size_t bytes)
@@ -182,15 +201,26 @@ static void write_header(int level)
     memcpy(at_ring.map, "ATRING01", 8);
 }
 
-/* Makes sub-buffer `seq` the current one and writes its header. What it held is given up first: `tail`, then a fence. */
-static void enter(uint64_t seq)
+/* The next writes go here. */
+static void aim(uint8_t *sub, size_t used)
 {
+    at_ring.at = sub + used;
+    at_ring.end = sub + SUBBUFFER_SIZE;
+    at_ring.limit = at_ring.end - RECORD_MAX - 64;
+}
+
+/* Makes sub-buffer `seq` the current one and writes its header. What it held is given up first: `tail`, then a fence.
+ * -1 when its memory cannot be had. */
+static int enter(uint64_t seq)
+{
+    uint8_t *sub = at_ring.map + HEADER_SIZE + at_ring.defs_bytes + (seq % at_ring.count) * SUBBUFFER_SIZE;
+    if (seq < at_ring.count && have(sub, SUBBUFFER_SIZE) < 0)
+        return -1;
     sequence = seq;
     if (seq >= at_ring.count) {
         publish(AT_TAIL, (seq - at_ring.count + 1) * SUBBUFFER_SIZE);
         atomic_thread_fence(memory_order_seq_cst);
     }
-    uint8_t *sub = at_ring.map + HEADER_SIZE + at_ring.defs_bytes + (seq % at_ring.count) * SUBBUFFER_SIZE;
     uint64_t mono = nanoseconds(CLOCK_MONOTONIC), ticks = ring_ticks(), real = nanoseconds(CLOCK_REALTIME);
     refine(ticks, mono);
     Out out = {sub, sub + SUBBUFFER_SIZE};
@@ -201,13 +231,25 @@ static void enter(uint64_t seq)
     put_u64(&out, mono);
     put_u64(&out, real);
     put_u64(&out, clocks.rate);
-    at_ring.at = sub + SUB_HEADER;
-    at_ring.end = sub + SUBBUFFER_SIZE;
-    at_ring.limit = at_ring.end - RECORD_MAX - 64;
+    aim(sub, SUB_HEADER);
     at_ring.end_position = (seq + 1) * SUBBUFFER_SIZE;
     at_ring.roll++;
     at_ring.segment_thread = 0;
+    return 0;
 }
+
+/* The machine has no memory for the next sub-buffer: recording ends, what was recorded stays to be read. The event that
+ * is under way may write on. */
+static void give_up(void)
+{
+    if (at_ring.stretch)
+        publish(AT_LOST, ++at_ring.lost);
+    ring_end_stretch();
+    at_ring.head = &nowhere_head;
+    aim(nowhere, 0);
+}
+
+static size_t least(size_t a, size_t b) { return a < b ? a : b; }
 
 int ring_open(size_t ring_bytes, size_t defs_bytes, int level)
 {
@@ -223,10 +265,16 @@ int ring_open(size_t ring_bytes, size_t defs_bytes, int level)
     if (fd < 0 || map_memory(fd, bytes) < 0)
         return -1;
     calibrate();
+    defs_ready = HEADER_SIZE + least(at_ring.defs_bytes, DEFS_STEP);
+    if (have(at_ring.map, defs_ready) < 0 || enter(0) < 0) {
+        int failed = errno;
+        ring_close();
+        errno = failed;
+        return -1;
+    }
     make_uid();
     write_header(level);
     at_ring.records = at_ring.lost = 0;
-    enter(0);
     publish(AT_HEAD, 0); /* a reader waits for the first record: a sub-buffer never begins without its SEGMENT */
     ring_begin_stretch();
     return 0;
@@ -279,6 +327,12 @@ int ring_define(uint8_t kind, const uint8_t *body, size_t n)
     uint64_t used = defs_head();
     if (n > at_ring.defs_bytes || used + 5 + n > at_ring.defs_bytes)
         return -1;
+    while (HEADER_SIZE + used + 5 + n > defs_ready) {
+        size_t step = least(HEADER_SIZE + at_ring.defs_bytes - defs_ready, DEFS_STEP);
+        if (have(at_ring.map + defs_ready, step) < 0)
+            return -1;
+        defs_ready += step;
+    }
     uint8_t *at = at_ring.map + HEADER_SIZE + used;
     Out out = {at, at + 5 + n};
     put_u8(&out, kind);
@@ -318,7 +372,8 @@ static void begin_subbuffer(const Thread *thread)
 static void roll(const Thread *thread)
 {
     memset(at_ring.at, 0, (size_t)(at_ring.end - at_ring.at));
-    enter(sequence + 1);
+    if (!at_ring.stretch || enter(sequence + 1) < 0)
+        give_up();
     begin_subbuffer(thread);
 }
 

@@ -186,6 +186,66 @@ def test_no_descriptors_is_an_os_error_and_the_program_goes_on(tmp_path: Path) -
     assert (done.stdout.split(), done.stderr) == ([str(errno.EMFILE), "2", "False"], "")
 
 
+NO_MORE = """
+import ctypes, sys
+from aftertrace import _native
+_native.start(2, ring_bytes=1 << 22, defs_bytes=1 << 20, roots=["/"], libraries=[])
+[ring] = [line for line in open("/proc/self/maps") if "memfd:aftertrace" in line]
+start, end = (int(part, 16) for part in ring.split()[0].split("-"))
+refused = end - (1 << 21)  # from here on the kernel gives no memory
+assert ctypes.CDLL(None).mprotect(ctypes.c_void_p(refused), 1 << 21, 1) == 0
+reader = _native.Reader(_native.ring_fd())
+def f(x):
+    y = x + 1
+    return y
+assert _native.arm(f.__code__)
+seen = {f(n) for n in range(200_000)}
+with _native.Span("s"):
+    _native.log(9, "l", "m", (), "f", 1, "g", None)
+status = _native.status()
+print(len(seen), f(1), status["recording"], status["lost"])
+pieces = 0
+while found := reader.poll():
+    pieces += sum(len(records) for _, _, _, records in found)
+print(1 << 20 < pieces <= 1 << 21, reader.ended())
+_native.stop()
+_native.start(2, ring_bytes=1 << 18, defs_bytes=1 << 16, roots=["/"], libraries=[])
+f(2)
+print(_native.status()["recording"], _native.status()["lost"])
+_native.close()
+"""
+
+
+def output(program: Path, text: str) -> list[str]:
+    program.write_text(text)
+    done = subprocess.run([sys.executable, program], capture_output=True, text=True, timeout=60, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    return done.stdout.splitlines()
+
+
+def test_no_memory_for_the_rest_of_the_ring_ends_the_recording_and_not_the_program(tmp_path: Path) -> None:
+    """As on a machine without memory: there the step is refused by the kernel too, here by the mapping's protection."""
+    assert output(tmp_path / "program.py", NO_MORE) == ["200000 2 False 1", "True False", "True 0"]
+
+
+NO_MORE_DEFINITIONS = """
+import ctypes, sys
+from aftertrace import _native
+_native.start(1, ring_bytes=1 << 18, defs_bytes=1 << 20, roots=["/"], libraries=[])
+[ring] = [line for line in open("/proc/self/maps") if "memfd:aftertrace" in line]
+start = int(ring.partition("-")[0], 16)
+assert ctypes.CDLL(None).mprotect(ctypes.c_void_p(start + 4096 + 65536), 65536, 1) == 0
+reader = _native.Reader(_native.ring_fd())
+for n in range(2000):
+    exec(compile(f"def f{n}(argument): return argument\\nf{n}({n})", __file__, "exec"))
+print(_native.status()["recording"], 65536 - 1024 < len(reader.definitions()) <= 65536)
+"""
+
+
+def test_no_memory_for_more_definitions_is_as_if_they_were_full(tmp_path: Path) -> None:
+    assert output(tmp_path / "program.py", NO_MORE_DEFINITIONS) == ["True True"]
+
+
 SUBINTERPRETER = """
 import sys
 try:
