@@ -18,6 +18,7 @@ from aftertrace.errors import AftertraceError
 
 STARTERS = 3  # servers that start at a time
 AGENT_LAG_S = 0.3  # until it does what the level before it left
+IDLE_S = 1.0  # in which nothing happens
 SENT_LATER_S = 5.5  # OpenTelemetry's batches wait for 5 s
 _MUST = (BARE, CONTROL)
 
@@ -45,13 +46,19 @@ def named(tool: Tool, level: str) -> str:
 
 
 @dataclass(slots=True)
-class _Begun:
-    """What a server and its sink had at the beginning of the sweeps."""
+class _State:
+    """What a server had used and done at some time (ns, requests), and its sink had got (bytes)."""
 
     server: Server
     cpu: int
+    wall: int
     requests: int
     sent: int
+
+    @classmethod
+    def of(cls, bench: Bench, server: Server) -> _State:
+        reading = server.ask()
+        return cls(server, reading.cpu, reading.wall, reading.requests, bench.sent(server.tool))
 
 
 @dataclass(slots=True)
@@ -133,7 +140,7 @@ class Session:
 
     def _between(self) -> None:
         bare, *rest = self.servers
-        begun = [_Begun(one, one.cpu_ns(), one.ask().requests, self.bench.sent(one.tool)) for one in self.servers]
+        begun = [_State.of(self.bench, one) for one in self.servers]
         pairs = sweep(
             Loaded(bare),
             [Loaded(one) for one in rest],
@@ -145,17 +152,22 @@ class Session:
         if any(one.tool.approach == TRACING for one in rest):
             self._tell("waiting for what is sent later")
             time.sleep(SENT_LATER_S)
-        for one in begun[1:]:
-            self._account(one, pairs[one.server.tool.name])
+        ended = [_State.of(self.bench, one.server) for one in begun]
+        time.sleep(IDLE_S)
+        for before, after in zip(begun[1:], ended[1:], strict=True):
+            self._account(before, after, pairs[before.server.tool.name])
 
-    def _account(self, begun: _Begun, pairs: Sequence[Pair]) -> None:
-        """CPU per request over all that time, less that within the slices: what a tool puts off until later."""
-        server = begun.server
-        requests = server.ask().requests - begun.requests
-        whole = (server.cpu_ns() - begun.cpu) / requests
+    def _account(self, before: _State, after: _State, pairs: Sequence[Pair]) -> None:
+        """What a tool puts off until later: its CPU over all that time, less that of requests as in the slices, and less
+        what it uses while nothing happens."""
+        server, requests = before.server, after.requests - before.requests
+        idle = (server.cpu_ns() - after.cpu) / (time.monotonic_ns() - after.wall)
         within = statistics.fmean(pair.mine.cpu for pair in pairs)
-        self.found.deferred.setdefault(server.tool.name, []).append(whole - within)
-        self.found.sent.setdefault(server.tool.name, []).append((self.bench.sent(server.tool) - begun.sent) / requests)
+        loaded = requests / statistics.fmean(pair.mine.rate for pair in pairs) * 1e9
+        resting = max(after.wall - before.wall - loaded, 0.0)
+        later = (after.cpu - before.cpu - idle * resting) / requests - within
+        self.found.deferred.setdefault(server.tool.name, []).append(later)
+        self.found.sent.setdefault(server.tool.name, []).append((after.sent - before.sent) / requests)
 
     # -- levels in one process ---------------------------------------------------------------------------------------
 

@@ -31,7 +31,10 @@ def prepare(tool: str) -> None:
 def run(tool: str, serve: Serve, program: Path) -> None:
     """The server, under what must be around it."""
     around: dict[str, Callable[[Serve, Path], None]] = {"breakpoint": _debugged, "viztracer": _viztraced}
-    around.get(tool, lambda serve, _: serve())(serve, program)
+    if tool in around:
+        around[tool](serve, program)
+    else:
+        serve()
 
 
 # -- verbose logging ------------------------------------------------------------------------------------------------
