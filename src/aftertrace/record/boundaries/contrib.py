@@ -20,6 +20,8 @@ def suppressed(*, http: bool = False) -> bool:
     """Whether OpenTelemetry's current context wants no instrumentation here; http: or none of HTTP calls, because
     somebody around this one sees it already."""
     module = sys.modules.get("opentelemetry.context")
+    if module is None:
+        return False
     runtime = getattr(module, "_RUNTIME_CONTEXT", None)
     if runtime is None:
         return False

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import suppress
 from contextvars import ContextVar
 from typing import Any
 
@@ -34,40 +33,20 @@ class Request:
     """One request under way: its span, what is known of its response, and its route when a framework has told it.
     What it holds of the program's it holds until it ends."""
 
-    __slots__ = ("baggage", "bags", "environ", "error", "input", "method", "route", "span", "status", "tokens")
+    __slots__ = ("bags", "environ", "error", "input", "method", "route", "span", "status")
 
     def __init__(self, environ: Environ) -> None:
         get = environ.get
-        self.method = _method(get("REQUEST_METHOD"))
+        method, parent, bags = get("REQUEST_METHOD"), get("HTTP_TRACEPARENT"), get("HTTP_BAGGAGE")
+        self.method = method if method in METHODS else "HTTP"
         self.status, self.route = 0, ""
         self.error: str | None = None
         self.environ: Environ | None = environ
         self.input = get(_INPUT)
-        self.tokens: tuple[Any, Any] | None = None
-        parent, state = _text(get("HTTP_TRACEPARENT")), _text(get("HTTP_TRACESTATE"))
-        remote = propagation.read([parent], [state] if state else ()) if parent else None
-        self.bags = propagation.parse_baggage([_text(get("HTTP_BAGGAGE"))])
-        self.baggage: object = None
-        parent_of = remote or current() or propagation.sampler.root()
-        self.span = Span(self.method, SERVER, parent_of, _told(environ), None, None, _SCOPE)
-
-    def enter(self) -> None:
-        """Makes it current for a piece of the program's code."""
-        self.tokens = attach(self.span), under_way.set(self)
-        if self.bags:
-            self.baggage = propagation.enter_baggage(self.bags)
-
-    def leave(self) -> None:
-        tokens, self.tokens = self.tokens, None
-        if tokens is None:
-            return
-        if self.baggage is not None:
-            entered, self.baggage = self.baggage, None
-            with suppress(ValueError):  # it was entered in another context, as by a server of greenlets
-                propagation.leave_baggage(entered)
-        detach(tokens[0])
-        with suppress(ValueError):
-            under_way.reset(tokens[1])
+        self.bags = propagation.parse_baggage([bags]) if bags else ""
+        remote = propagation.read([parent], [get("HTTP_TRACESTATE", "")]) if parent else None
+        above = remote or current() or propagation.sampler.root()
+        self.span = Span(self.method, SERVER, above, _told(environ, method), None, None, _SCOPE)
 
     def fail(self, error: BaseException) -> None:
         """What nobody in the application has handled; a framework makes a response of it, or it goes on."""
@@ -101,38 +80,29 @@ class Request:
 under_way: ContextVar[Request | None] = ContextVar("aftertrace.wsgi", default=None)
 
 
-def _method(value: Any) -> str:
-    return value if type(value) is str and value in METHODS else "HTTP"
-
-
-def _text(value: Any) -> str:
-    return value if type(value) is str else ""
-
-
 def path_of(environ: Environ) -> str:
     """The path as it was asked for, decoded; the server gave its bytes as latin-1."""
-    path = _text(environ.get("SCRIPT_NAME")) + _text(environ.get("PATH_INFO"))
+    path: str = environ.get("SCRIPT_NAME", "") + environ.get("PATH_INFO", "")
     return path if path.isascii() else path.encode("latin-1", "replace").decode("utf-8", "replace")
 
 
-def _told(environ: Environ) -> dict[str, Any]:
+def _told(environ: Environ, method: Any) -> dict[str, Any]:
     """The attributes, in stable HTTP semantic conventions. The query stays out: values in it are not ours to send."""
     get = environ.get
-    method, port = _text(get("REQUEST_METHOD")), _text(get("SERVER_PORT"))
-    name = _text(get("HTTP_HOST"))
+    name, port, client, agent = get("HTTP_HOST"), get("SERVER_PORT"), get("REMOTE_ADDR"), get("HTTP_USER_AGENT")
     told: dict[str, Any] = {
         "http.request.method": method if method in METHODS else "_OTHER",
-        "url.scheme": _text(get("wsgi.url_scheme")) or "http",
+        "url.scheme": get("wsgi.url_scheme", "http"),
         "url.path": path_of(environ)[:MOST_URL],
-        "network.protocol.version": _text(get("SERVER_PROTOCOL")).removeprefix("HTTP/"),
-        "server.address": host(name) if name else _text(get("SERVER_NAME")),
+        "network.protocol.version": get("SERVER_PROTOCOL", "")[5:],  # behind HTTP/
+        "server.address": host(name) if name else get("SERVER_NAME", ""),
     }
-    if port.isdecimal() and len(port) <= 5:
+    if port and port.isdecimal():
         told["server.port"] = int(port)
-    for key, attribute in (("REMOTE_ADDR", "client.address"), ("HTTP_USER_AGENT", "user_agent.original")):
-        value = _text(get(key))
-        if value:
-            told[attribute] = value
+    if client:
+        told["client.address"] = client
+    if agent:
+        told["user_agent.original"] = agent
     return told
 
 
@@ -143,18 +113,33 @@ def serve(app: App, environ: Environ, start_response: StartResponse, entered: An
     """The application's answer, in a span. ``entered``: the framework's object whose own entry this is; a server that
     we know may have come to it through a span already."""
     request = guarded(NAME, _begin, app, environ, entered)
+    tokens = None if request is None else _enter(request)
     try:
         if request is None:
             return app(environ, start_response)
-        body = app(environ, _noting(request, start_response))
+        return _given(request, app(environ, _noting(request, start_response)), environ)
     except BaseException as error:
         if request is not None:
             guarded(NAME, request.end, error)
-            guarded(NAME, request.leave)
         step_aside(error)
         raise
-    guarded(NAME, request.leave)
-    return _given(request, body, environ)
+    finally:
+        if tokens is not None:
+            _leave(tokens)
+
+
+def _enter(request: Request) -> tuple[Any, Any, Any]:
+    """Makes it current for a piece of the program's code, which runs in the caller's frame: the same context leaves."""
+    bags = guarded(NAME, propagation.enter_baggage, request.bags) if request.bags else None
+    return attach(request.span), under_way.set(request), bags
+
+
+def _leave(tokens: tuple[Any, Any, Any]) -> None:
+    span, request, bags = tokens
+    detach(span)
+    under_way.reset(request)
+    if bags is not None:
+        guarded(NAME, propagation.leave_baggage, bags)
 
 
 def _begin(app: App, environ: Environ, entered: Any) -> Request | None:
@@ -167,9 +152,7 @@ def _begin(app: App, environ: Environ, entered: Any) -> Request | None:
         return None  # an ASGI application or an instrumentation is around it
     if contrib.suppressed() or contrib.sees(app if entered is None else entered):
         return None
-    request = Request(environ)
-    request.enter()
-    return request
+    return Request(environ)
 
 
 def _noting(request: Request, start_response: StartResponse) -> StartResponse:
@@ -183,14 +166,13 @@ def _noting(request: Request, start_response: StartResponse) -> StartResponse:
             step_aside(error)
             raise
 
-    return unseen(start)
+    return start
 
 
 def _given(request: Request, body: Any, environ: Environ) -> Any:
     """The response, or what stands for it until it is closed."""
     kind = type(body)
-    wrapper = environ.get("wsgi.file_wrapper")
-    if kind in _WHOLE or body is None or (isinstance(wrapper, type) and issubclass(kind, wrapper)):
+    if kind in _WHOLE or body is None or environ.get("wsgi.file_wrapper") in kind.__mro__:
         guarded(NAME, request.end)
         return body
     return (SizedBody if hasattr(kind, "__len__") else Body)(body, request)
@@ -207,7 +189,7 @@ class Body:
 
     def __iter__(self) -> Iterator[Any]:
         body, request = self._aftertrace_body, self._aftertrace_request
-        guarded(NAME, request.enter)
+        tokens = _enter(request)
         try:
             return _Chunks(iter(body), request, ends=not hasattr(body, "close"))
         except BaseException as error:
@@ -215,7 +197,7 @@ class Body:
             step_aside(error)
             raise
         finally:
-            guarded(NAME, request.leave)
+            _leave(tokens)
 
     def __getattr__(self, name: str) -> Any:
         try:
@@ -250,7 +232,7 @@ class _Chunks:
 
     def __next__(self) -> Any:
         request = self._request
-        guarded(NAME, request.enter)
+        tokens = _enter(request)
         try:
             return next(self._iterator)
         except StopIteration:
@@ -262,11 +244,11 @@ class _Chunks:
             step_aside(error)
             raise
         finally:
-            guarded(NAME, request.leave)
+            _leave(tokens)
 
 
 def _close(request: Request, close: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
-    guarded(NAME, request.enter)
+    tokens = _enter(request)
     try:
         result = close(*args, **kwargs)
     except BaseException as error:
@@ -277,8 +259,8 @@ def _close(request: Request, close: Callable[..., Any], *args: Any, **kwargs: An
         guarded(NAME, request.end)
         return result
     finally:
-        guarded(NAME, request.leave)
+        _leave(tokens)
 
 
-for _function in (serve, _close, Body.__iter__, Body.__getattr__, SizedBody.__len__, _Chunks.__next__):
+for _function in (serve, _noting, _close, Body.__iter__, Body.__getattr__, SizedBody.__len__, _Chunks.__next__):
     unseen(_function)
