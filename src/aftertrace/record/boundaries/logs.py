@@ -6,12 +6,15 @@ import functools
 import logging
 import os
 import threading
-from collections.abc import Callable
-from types import ModuleType
-from typing import Any
 
 from aftertrace import _native
 from aftertrace.record.boundaries.calls import guarded, patch, step_aside, unseen
+
+TYPE_CHECKING = False  # nothing is imported at a start that can be done without
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from types import ModuleType
+    from typing import Any
 
 NAME = "logging"
 
