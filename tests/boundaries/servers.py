@@ -37,7 +37,7 @@ def _home() -> Iterator[tuple[Path, str | None]]:
     user = None
     with tempfile.TemporaryDirectory(prefix="aftertrace-") as name:
         if os.geteuid() == 0:
-            user = next((u.pw_name for u in pwd.getpwall() if u.pw_name in {"postgres", "nobody"}), None)
+            user = next(u.pw_name for u in pwd.getpwall() if u.pw_name in {"postgres", "nobody"})
             shutil.chown(name, user)
         yield Path(name), user
 
@@ -69,7 +69,19 @@ def postgres() -> Iterator[str]:
     with _home() as (home, user):
         data, port = home / "data", free_port()
         subprocess.run(
-            [binaries / "initdb", "-D", data, "-U", "app", "-A", "trust", "-E", "UTF8", "--locale=C", "--no-sync"],
+            [
+                str(binaries / "initdb"),
+                "-D",
+                str(data),
+                "-U",
+                "app",
+                "-A",
+                "trust",
+                "-E",
+                "UTF8",
+                "--locale=C",
+                "--no-sync",
+            ],
             user=user,
             cwd=home,
             check=True,
@@ -80,7 +92,7 @@ def postgres() -> Iterator[str]:
         words += [word for name, value in settings.items() for word in ("-c", f"{name}={value}")]
 
         def ready() -> bool:
-            asked = [binaries / "pg_isready", "-q", "-h", "127.0.0.1", "-p", str(port)]
+            asked = [str(binaries / "pg_isready"), "-q", "-h", "127.0.0.1", "-p", str(port)]
             return subprocess.run(asked, check=False).returncode == 0
 
         with _running(words, ready, home / "log", user):
