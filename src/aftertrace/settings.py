@@ -38,6 +38,8 @@ class Settings(Fields):
     root: str = ""  # AFTERTRACE_ROOT: the project's tree; default: the working directory at the start
     ring_bytes: int = 0  # AFTERTRACE_RING_BYTES; 0: min(16 MiB, 3 % of memory.max)
     agent_socket: str = ""  # AFTERTRACE_AGENT_SOCKET
+    agent_user: int = -1  # AFTERTRACE_AGENT_USER: another user (name, number) whose agent may read what is recorded
+    agent_group: int = -1  # AFTERTRACE_AGENT_GROUP: for an agent: whose processes it takes beside its own user's
     endpoint: str = "http://127.0.0.1:4318"  # AFTERTRACE_ENDPOINT: where recordings and spans go
     server: str = "http://127.0.0.1:7070"  # AFTERTRACE_SERVER: where questions are asked
     token: str = ""  # AFTERTRACE_TOKEN: shown to the server by agents and the command line, asked for by the server
@@ -103,6 +105,30 @@ def most(level: Level) -> int:
     return min(LEVELS.index(level), 2)
 
 
+def _user(text: str) -> int:
+    """A user's number, -1 for none. Raises UsageError."""
+    if not text or text.isdecimal():
+        return int(text or -1)
+    import pwd  # noqa: PLC0415  # rarely wanted
+
+    try:
+        return pwd.getpwnam(text).pw_uid
+    except KeyError:
+        raise UsageError("bad-setting", f"There is no user {text!r}.", "Write its number.") from None
+
+
+def _group(text: str) -> int:
+    """A group's number, -1 for none. Raises UsageError."""
+    if not text or text.isdecimal():
+        return int(text or -1)
+    import grp  # noqa: PLC0415  # rarely wanted
+
+    try:
+        return grp.getgrnam(text).gr_gid
+    except KeyError:
+        raise UsageError("bad-setting", f"There is no group {text!r}.", "Write its number.") from None
+
+
 def _list(text: str) -> tuple[str, ...]:
     return tuple(part.strip() for part in text.split(",") if part.strip())
 
@@ -121,6 +147,8 @@ def from_environment(env: Mapping[str, str] | None = None) -> Settings:
         root=get("AFTERTRACE_ROOT", ""),
         ring_bytes=_number("AFTERTRACE_RING_BYTES", get("AFTERTRACE_RING_BYTES", "0"), _SIZES),
         agent_socket=get("AFTERTRACE_AGENT_SOCKET") or f"{_runtime_dir()}/agent.sock",
+        agent_user=_user(get("AFTERTRACE_AGENT_USER", "").strip()),
+        agent_group=_group(get("AFTERTRACE_AGENT_GROUP", "").strip()),
         endpoint=get("AFTERTRACE_ENDPOINT", "http://127.0.0.1:4318").rstrip("/"),
         server=get("AFTERTRACE_SERVER", "http://127.0.0.1:7070").rstrip("/"),
         token=get("AFTERTRACE_TOKEN", ""),

@@ -101,7 +101,7 @@ def test_an_agent_that_comes_back_gets_ring_and_sources_again(tmp_path: Path, so
 
 
 def test_the_agent_sets_the_level(tmp_path: Path, agent: Agent) -> None:
-    with looping(agent.path, tmp_path):
+    with looping(agent.path, tmp_path, "--level", "calls"):
         [process] = agent.wait(lambda found: any(p.kinds[START] > 3 for p in found))
         assert not process.kinds[LINE]
         handover.send(process.connection, SetLevel("lines"))

@@ -20,12 +20,12 @@ class Garbage(Exception):
 
 
 class Connection:
-    """``pid``: the peer's when it connected, as this kernel knows it; 0: not known here."""
+    """``pid``, ``uid``: the peer's when it connected, as this kernel knows it; 0 and -1: not known here."""
 
     def __init__(self, sock: socket.socket) -> None:
         sock.setblocking(False)
         self.socket = sock
-        self.pid = _peer(sock)
+        self.pid, self.uid = _peer(sock)
         self.ended = False
         self._lines = Lines()
         self._descriptors: list[int] = []
@@ -90,10 +90,10 @@ class Connection:
             self.socket.close()
 
 
-def _peer(sock: socket.socket) -> int:
+def _peer(sock: socket.socket) -> tuple[int, int]:
     try:
         credentials = sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
     except OSError:
-        return 0
-    pid, _, _ = _CREDENTIALS.unpack(credentials)
-    return int(pid)
+        return 0, -1
+    pid, uid, _ = _CREDENTIALS.unpack(credentials)
+    return int(pid), int(uid)

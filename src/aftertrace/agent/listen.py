@@ -16,10 +16,12 @@ _LONGEST = 107  # bytes of a Unix socket's path
 
 
 class Listener:
-    """Listens at ``path``. UsageError: the place will not do; Unavailable: another agent listens there."""
+    """Listens at ``path``, to our own user's processes (and root's), and to those of ``group`` (a gid, -1: none).
+    UsageError: the place will not do; Unavailable: another agent listens there."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, group: int = -1) -> None:
         self.path = path
+        self._group = group
         _check_place(path)
         self._lock = _lock(path)
         try:
@@ -38,12 +40,33 @@ class Listener:
         listening = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC | socket.SOCK_NONBLOCK)
         try:
             listening.bind(str(self.path))
-            self.path.chmod(0o600)
+            self._admit()
             listening.listen(512)
-        except OSError as error:
+        except BaseException as error:
             listening.close()
-            raise UsageError("agent-socket", f"Cannot listen at {self.path}: {error.strerror}.", _HINT) from None
+            if isinstance(error, OSError):
+                raise UsageError("agent-socket", f"Cannot listen at {self.path}: {error.strerror}.", _HINT) from None
+            raise
         return listening
+
+    def _admit(self) -> None:
+        """Who may write to the socket and search its directory may connect: the kernel looks after it."""
+        self.path.chmod(0o600)
+        if self._group < 0:
+            return
+        place = self.path.parent
+        found = place.stat()
+        try:
+            os.chown(self.path, -1, self._group)
+            if (
+                found.st_uid == os.geteuid() and stat.S_IMODE(found.st_mode) == 0o700
+            ):  # as we make it; others are not ours
+                os.chown(place, -1, self._group)
+                place.chmod(0o710)
+        except PermissionError:
+            hint = "Start the agent as root or as a member of that group; AFTERTRACE_AGENT_GROUP names it."
+            raise UsageError("agent-group", f"{self.path} cannot be given to group {self._group}.", hint) from None
+        self.path.chmod(0o660)
 
     def close(self) -> None:
         with suppress(OSError):

@@ -14,6 +14,7 @@ from typing import Any
 
 from aftertrace import __version__
 from aftertrace.agent.connection import Connection, Garbage
+from aftertrace.agent.deaths import Deaths
 from aftertrace.agent.listen import Listener
 from aftertrace.agent.outbox import Outbox
 from aftertrace.agent.pack import Pack
@@ -21,16 +22,19 @@ from aftertrace.agent.packer import Packer
 from aftertrace.agent.process import Process
 from aftertrace.agent.ship import Shipper, endpoint
 from aftertrace.agent.sources import Sources
+from aftertrace.agent.switches import Switches
 from aftertrace.agent.tails import Tails
 from aftertrace.agent.tell import Counts, Teller
+from aftertrace.errors import UsageError
 from aftertrace.settings import Settings
 from aftertrace.wire import handover
-from aftertrace.wire.handover import Message, Ok, Refused, Ring, SetLevel, SourceFile, Status
+from aftertrace.wire.handover import Idle, Message, Ok, Refused, Ring, SetLevel, SourceFile, Status, Switch
 
 _FASTEST_S, _BUSY_S, _QUIET_S = 0.01, 0.05, 0.1  # between two looks at the rings
 _MUCH = 2 << 20  # bytes in one look, after which the next comes at once
 _MOST_CONNECTIONS = 2048
 _PACK_S, _SHIP_S = 3.0, 3.0  # at the end
+_FOREIGN = UsageError("not-yours", "The agent runs as another user: only that user and root give orders.").to_json()
 
 
 def run(settings: Settings, stop: threading.Event, ready: Callable[[], None] = lambda: None) -> None:
@@ -54,13 +58,16 @@ class Agent:
         self._began = time.monotonic()
         self._counts, teller = Counts(), Teller()
         self._teller = teller
-        self._listener = Listener(Path(settings.agent_socket))
+        self._listener = Listener(Path(settings.agent_socket), settings.agent_group)
+        self._switches = Switches(self._listener.path, teller)
+        self._deaths = Deaths()
         self._outbox = Outbox(Path(settings.spool_dir), settings.spool_bytes, self._counts, teller)
         self._shipper = Shipper(where, settings.token, self._outbox, self._counts, teller)
         self._sources = Sources()
         self._packer = Packer(Pack(self._sources, self._counts), self._outbox, teller)
         self._tails = Tails(settings.agent_memory, self._counts, teller, self._release)
         self._connections: dict[Connection, Process | None] = {}
+        self._idle: dict[Connection, Idle] = {}  # processes that are switched off
         self._selector = selectors.DefaultSelector()
         self._selector.register(self._listener.socket, selectors.EVENT_READ, self._accept)
         self._pause = _QUIET_S
@@ -83,6 +90,9 @@ class Agent:
         got = self._tails.poll()
         self._pause = _FASTEST_S if got > _MUCH else _BUSY_S if got else min(self._pause + 0.01, _QUIET_S)
         self._next_look = time.monotonic() + self._pause
+        for (service, argv), reason in self._deaths.patterns():
+            self._switches.off(service, reason, argv)
+            self._teller.once(f"deaths {service}", f"{service} is not recorded any more: {reason}")
 
     def _pack(self) -> None:
         if self._tails.keeper.due_in() <= 0 and self._packer.room():
@@ -101,6 +111,7 @@ class Agent:
             connection.close()
         for process in self._tails.alive.values():
             process.close()
+        self._deaths.close()
         self._selector.close()
 
     # -- connections
@@ -147,6 +158,7 @@ class Agent:
 
     def _end(self, connection: Connection) -> None:
         process = self._connections.pop(connection, None)
+        self._idle.pop(connection, None)
         self._selector.unregister(connection.socket)
         connection.close()
         if process is not None and process not in self._connections.values():
@@ -161,8 +173,10 @@ class Agent:
                 if process is None:
                     raise Garbage("a source before a ring")
                 process.add_source(message.path, self._sources.add(message.data))
-            case SetLevel():
-                connection.send(_line({"told": self._tell_level(message)}))
+            case Idle():
+                self._take_idle(connection, message)
+            case SetLevel() | Switch():
+                connection.send(_line(self._order(message) if self._may_order(connection) else _FOREIGN))
             case Status():
                 connection.send(_line(self.status()))
             case _:
@@ -182,10 +196,21 @@ class Agent:
         finally:
             os.close(descriptor)
         self._connections[connection] = process
+        self._idle.pop(connection, None)
         if process.pidfd >= 0 and process.pidfd not in self._selector.get_map():
             self._selector.register(process.pidfd, selectors.EVENT_READ, lambda _: self._died(process))
         connection.send(handover.encode(Ok(__version__)))
+        if off := self._switches.held(ring.service):
+            connection.send(handover.encode(Switch(on=False, service=ring.service, reason=off.reason)))
         self._next_look = time.monotonic()
+
+    def _take_idle(self, connection: Connection, idle: Idle) -> None:
+        if self._connections[connection] is not None:
+            raise Garbage("a process that records and does not")
+        self._idle[connection] = idle
+        connection.send(handover.encode(Ok(__version__)))
+        if not idle.asleep and not self._switches.held(idle.service):  # it was switched on while nobody listened
+            connection.send(handover.encode(Switch(on=True, service=idle.service)))
 
     def _died(self, process: Process) -> None:
         """Its pidfd says that it is no more."""
@@ -198,6 +223,7 @@ class Agent:
         self._tails.end(process)
 
     def _release(self, process: Process) -> None:
+        self._deaths.add(process)
         with suppress(KeyError, ValueError):  # it has no pidfd, or was not watched
             self._selector.unregister(process.pidfd)
 
@@ -211,14 +237,28 @@ class Agent:
         except Garbage:
             self._counts.refused += 1
 
-    def _tell_level(self, message: SetLevel) -> int:
+    def _may_order(self, connection: Connection) -> bool:
+        """A group that may be recorded here is not for that the master of the others."""
+        return connection.uid in {0, os.geteuid()}
+
+    def _order(self, message: SetLevel | Switch) -> dict[str, Any]:
+        if isinstance(message, Switch) and message.on:
+            self._switches.on(message.service)
+        elif isinstance(message, Switch):
+            self._switches.off(message.service, message.reason)
         told = 0
-        for connection, process in list(self._connections.items()):
-            if process is not None and message.service in {"", process.ring.service}:
+        for connection, service in self._services():
+            waits = isinstance(message, Switch) and message.on and self._switches.held(service)
+            if message.service in {"", service} and not waits:
                 connection.send(handover.encode(message))
                 self._watch(connection)
                 told += 1
-        return told
+        return {"told": told}
+
+    def _services(self) -> list[tuple[Connection, str]]:
+        """Every process that is connected, recorded or not."""
+        recorded = [(one, process.ring.service) for one, process in self._connections.items() if process is not None]
+        return recorded + [(one, idle.service) for one, idle in self._idle.items()]
 
     # -- status
 
@@ -231,6 +271,8 @@ class Agent:
             "socket": self._settings.agent_socket,
             "endpoint": self._settings.endpoint,
             "processes": [_process(one) for one in self._tails.alive.values()],
+            "idle": [{"service": idle.service, "pid": idle.pid} for idle in self._idle.values()],
+            "off": self._switches.state(),
             "remembered": len(self._tails.processes) - len(self._tails.alive),
             "memory": self._tails.memory.state(),
             "spool": {"directory": self._settings.spool_dir, **self._outbox.state()},

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+import time
 from array import array
 from bisect import bisect_right
 from collections import deque
 from collections.abc import Iterator
 from contextlib import suppress
+from pathlib import Path
 
 from aftertrace import _native
 from aftertrace.agent.watch import Watch
@@ -42,6 +44,7 @@ class Process:
         self.python = _version(reader.python_hex)
         self.pid = pid
         self.pidfd = _open_pidfd(pid)
+        self._born = _born(pid)
         self.connected = True
         self.gone = False  # it has ended, and its ring is read to the end
         self.died = False  # gone without having ended in order
@@ -105,6 +108,10 @@ class Process:
     def ended_in_order(self) -> bool:
         return self.reader.ended()
 
+    def age(self) -> float:
+        """Seconds since it began; since we know of it, where the kernel does not tell."""
+        return time.clock_gettime(time.CLOCK_BOOTTIME) - self._born
+
     def close(self) -> None:
         """Lets go of the ring and the process; what was read stays."""
         self.reader.close()
@@ -124,3 +131,17 @@ def _open_pidfd(pid: int) -> int:
         with suppress(OSError):
             return os.pidfd_open(pid)
     return -1
+
+
+def stat_fields(pid: int) -> list[str]:
+    """/proc/PID/stat from the third field, the state, on. OSError: there is no such process."""
+    if pid <= 0:
+        raise ProcessLookupError(pid)
+    return Path(f"/proc/{pid}/stat").read_text("ascii", "replace").rpartition(")")[2].split()
+
+
+def _born(pid: int) -> float:
+    """In seconds of CLOCK_BOOTTIME."""
+    with suppress(OSError, ValueError, IndexError):
+        return int(stat_fields(pid)[19]) / os.sysconf("SC_CLK_TCK")
+    return time.clock_gettime(time.CLOCK_BOOTTIME)

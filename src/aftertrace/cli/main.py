@@ -18,6 +18,8 @@ _COMMANDS = {
     "run": "Run a Python program under the recorder.",
     "agent": "The per-host agent alone: remembers minutes of this host's processes, ships what is kept.",
     "demo": "A shop of four processes under the recorder: faults, and why they happened.",
+    "off": "End the recording of a service within seconds, without a restart.",
+    "on": "Record a service again.",
     "ls": "Kept requests, newest first.",
     "show": "One request as a tree over its services.",
     "step": "Step through a request, forward and back, over all services it touched.",
@@ -37,7 +39,8 @@ class _Lazy(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002 (click's signature)
         if cmd_name not in _COMMANDS:
             return None
-        command = importlib.import_module(f"aftertrace.cli.{cmd_name}").command
+        module, attribute = ("switch", cmd_name) if cmd_name in {"off", "on"} else (cmd_name, "command")
+        command = getattr(importlib.import_module(f"aftertrace.cli.{module}"), attribute)
         return command if isinstance(command, click.Command) else None
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002 (click's signature)

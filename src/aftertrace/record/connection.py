@@ -4,30 +4,38 @@ from __future__ import annotations
 
 import _socket  # not what a library such as gevent puts in its place
 import os
+import sys
 
 from aftertrace.wire import handover
 from aftertrace.wire.handover import Lines
 
 TYPE_CHECKING = False  # nothing is imported at a start that can be done without
 if TYPE_CHECKING:
+    from collections.abc import Container
+
     from aftertrace.wire.handover import Message
 
 _fstat = os.fstat  # taken now: the program may put another in its place
+_NUMBER = 4  # bytes of one of a peer's credentials
+
+
+class Distrusted(PermissionError):
+    """Who listens may not read what this process records."""
 
 
 class Connection:
     """A program may close all its descriptors, and ours would then be the number of something of its own: each use
     makes sure first that it is not. All methods raise OSError when the connection is gone."""
 
-    def __init__(self, path: str) -> None:
-        """OSError: nobody is there, or somebody who may not be."""
-        _check_owner(path)
+    def __init__(self, path: str, trusted: Container[int]) -> None:
+        """OSError: nobody is there; Distrusted: somebody who is none of the trusted users (uids)."""
         self._socket = _socket.socket(_socket.AF_UNIX, _socket.SOCK_STREAM | _socket.SOCK_CLOEXEC)
         self._identity = identity(self._socket.fileno())
         self._lines = Lines()
         self._socket.setblocking(False)
         try:
             self._socket.connect(path)
+            _check_listener(self._socket, trusted)
         except BaseException:
             self._socket.close()
             raise
@@ -70,8 +78,11 @@ def identity(fd: int) -> tuple[int, int]:
     return found.st_dev, found.st_ino
 
 
-def _check_owner(path: str) -> None:
-    """The ring holds values: a directory that another user made in /tmp under our name gets nothing."""
-    owner = os.stat(os.path.dirname(path) or ".").st_uid
-    if owner not in {os.geteuid(), 0}:
-        raise PermissionError(f"the agent's directory belongs to user {owner}")
+def _check_listener(connection: _socket.socket, trusted: Container[int]) -> None:
+    """The ring holds values: whoever else has made a socket under the agent's name gets nothing."""
+    credentials = connection.getsockopt(_socket.SOL_SOCKET, _socket.SO_PEERCRED, 3 * _NUMBER)  # pid, uid, gid
+    uid = int.from_bytes(credentials[_NUMBER : 2 * _NUMBER], sys.byteorder)
+    if uid not in trusted:
+        raise Distrusted(
+            f"the agent there runs as user {uid}; to let it read what is recorded here, set AFTERTRACE_AGENT_USER={uid}"
+        )

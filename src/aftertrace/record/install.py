@@ -40,8 +40,9 @@ def install(
         root=root,
         agent_socket=agent_socket,
     )
-    if recorder.active() is not None:
-        return True
+    active = recorder.active()
+    if active is not None:
+        return active.recording
     begun = recorder.start(settings, Program(sys.orig_argv), _say)
     if begun:
         bootstrap.instrument(_say)

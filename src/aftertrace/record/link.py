@@ -12,17 +12,16 @@ import os
 import time
 
 from aftertrace import _native
-from aftertrace.record.connection import Connection, identity
+from aftertrace.record.connection import Connection, Distrusted, identity
 from aftertrace.record.sources import Sources
-from aftertrace.wire.handover import Ok, Refused, SetLevel
+from aftertrace.wire.handover import Ok, Refused, Ring, SetLevel, Switch
 
 TYPE_CHECKING = False  # nothing is imported at a start that can be done without
 if TYPE_CHECKING:
     import signal
-    from collections.abc import Callable
+    from collections.abc import Callable, Container
 
-    from aftertrace.settings import Level
-    from aftertrace.wire.handover import Message, Ring
+    from aftertrace.wire.handover import Idle, Message
 else:
     import _signal as signal  # without its enums
 
@@ -43,16 +42,27 @@ _NO_RING = (0, 0)  # device and inode
 
 
 class Link:
-    """``offer`` makes the message that opens a connection, anew each time."""
+    """``trusted``: the users (uids) whose agent gets the ring. ``offer`` makes the message that opens a connection,
+    anew each time; ``order`` does what the agent says. ``trouble``: why the agent that is there does not get the ring.
+    """
 
-    def __init__(self, path: str, offer: Callable[[], Ring], set_level: Callable[[Level], None]) -> None:
+    def __init__(
+        self,
+        path: str,
+        trusted: Container[int],
+        offer: Callable[[], Ring | Idle],
+        order: Callable[[SetLevel | Switch], None],
+    ) -> None:
+        self.trouble = ""
         self._path = path
+        self._trusted = trusted
         self._offer = offer
-        self._set_level = set_level
+        self._order = order
         self._sources = Sources()
         self._owed: list[str] = []  # paths that this connection has not got
         self._ring = _NO_RING
         self._connection: Connection | None = None
+        self._offered = False  # it has got the ring
         self._pause = _AGAIN_S
         self._begun_at = _monotonic()
         self._running = False
@@ -70,6 +80,11 @@ class Link:
         self._drop()  # our descriptor; the parent's stays open
         self._begun_at = _monotonic()
         self._running = False
+
+    def renew(self) -> None:
+        """The process has begun to record, or ended: another ring, or none, is offered."""
+        self._drop()
+        self._ring = _identity_of_ring()
 
     def finish(self) -> None:
         """At the program's end: what the agent has not got yet, if it takes it quickly."""
@@ -135,16 +150,24 @@ class Link:
     # -- the connection ------------------------------------------------------------------------------------------
 
     def _connect(self) -> None:
-        if self._ring == _NO_RING or _identity_of_ring() != self._ring:
+        offer = self._offer()
+        fd = _native.ring_fd() if isinstance(offer, Ring) else -1
+        if isinstance(offer, Ring) and (self._ring == _NO_RING or _identity_of_ring() != self._ring):
             self._pause = _REFUSED_S  # the program has closed it, and its number may be that of a file of the program's
             return
         try:
-            connection = Connection(self._path)
-        except (OSError, ValueError):
+            connection = Connection(self._path, self._trusted)
+        except (FileNotFoundError, ConnectionRefusedError, BlockingIOError):  # nobody, or many at once
+            return
+        except (OSError, ValueError) as error:
+            self.trouble = (
+                f"{self._path}: {error if isinstance(error, Distrusted) else getattr(error, 'strerror', None) or error}"
+            )
             return
         self._connection = connection
+        self._offered = isinstance(offer, Ring)
         self._owed = self._sources.met()
-        self._guarded(lambda: connection.send(self._offer(), _native.ring_fd()))
+        self._guarded(lambda: connection.send(offer, fd))
 
     def _guarded(self, act: Callable[[], None]) -> None:
         """Whatever goes wrong with the agent ends the connection, and is tried anew later."""
@@ -170,14 +193,14 @@ class Link:
             case Refused():
                 self._pause = _REFUSED_S
                 self._drop()
-            case SetLevel():
-                self._set_level(message.level)
+            case SetLevel() | Switch():
+                self._order(message)
             case _:
                 raise ValueError("no message for a process")
 
     def _hand_over(self, seconds: float) -> None:
         """The sources that the agent has not got, until somebody wants the thread to end."""
-        while self._owed and self._connection is not None and self._wake.locked():
+        while self._offered and self._owed and self._connection is not None and self._wake.locked():
             source = self._sources.read(self._owed[-1])
             if source is not None:
                 self._connection.send(source, seconds=seconds)

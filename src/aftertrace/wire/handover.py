@@ -70,11 +70,29 @@ class SetLevel(Fields):
     service: str = ""
 
 
+class Switch(Fields):
+    """From the agent to a process: record from now on, or end to. From a command to the agent: tell it to every process
+    of this service ("": all), and to those that start later."""
+
+    on: bool
+    service: str = ""
+    reason: str = ""
+
+
+class Idle(Fields):
+    """A process of a service that is switched off: it has no ring, and waits for Switch(on)."""
+
+    pid: int
+    service: str
+    argv: tuple[str, ...] = ()
+    asleep: bool = False  # it stays so although the list does not say so any more, until it is told
+
+
 class Status(Fields):
     """A command asks the agent how it is; the answer is one line of plain JSON."""
 
 
-type Message = Ring | Ok | Refused | SourceFile | SetLevel | Status
+type Message = Ring | Ok | Refused | SourceFile | SetLevel | Switch | Idle | Status
 
 
 def encode(message: Message) -> bytes:
@@ -90,6 +108,10 @@ def encode(message: Message) -> bytes:
             data = {"type": "source", "path": message.path, "data": b2a_base64(message.data, newline=False).decode()}
         case SetLevel():
             data = {"type": "level", **message.asdict()}
+        case Switch():
+            data = {"type": "switch", **message.asdict()}
+        case Idle():
+            data = {"type": "idle", **message.asdict()}
         case Status():
             data = {"type": "status"}
     return lean_json.dumps(data) + b"\n"
@@ -111,6 +133,10 @@ def decode(line: bytes) -> Message:
         return _source(data)
     if kind == "level":
         return SetLevel(_level(data), _text(data, "service"))
+    if kind == "switch":
+        return Switch(_flag(data, "on"), _text(data, "service"), _text(data, "reason"))
+    if kind == "idle":
+        return Idle(_pid(data), _text(data, "service"), _argv(data), _flag(data, "asleep"))
     if kind == "status":
         return Status()
     raise ValueError(f"unknown message {kind!r}")
@@ -123,6 +149,27 @@ def _text(data: dict[str, Any], name: str) -> str:
     return value
 
 
+def _flag(data: dict[str, Any], name: str) -> bool:
+    value = data.get(name)
+    if not isinstance(value, bool):
+        raise ValueError(f"{name} is not true or false")  # noqa: TRY004  # broken data, not a caller's mistake
+    return value
+
+
+def _pid(data: dict[str, Any]) -> int:
+    pid = data.get("pid")
+    if not isinstance(pid, int) or isinstance(pid, bool) or pid <= 0:
+        raise ValueError("pid is off")
+    return pid
+
+
+def _argv(data: dict[str, Any]) -> tuple[str, ...]:
+    argv = data.get("argv")
+    if not isinstance(argv, list):
+        raise ValueError("argv is off")  # noqa: TRY004  # broken data, not a caller's mistake
+    return tuple(str(word) for word in argv)
+
+
 def _level(data: dict[str, Any]) -> Level:
     for level in LEVELS:
         if data.get("level") == level:
@@ -133,13 +180,10 @@ def _level(data: dict[str, Any]) -> Level:
 def _ring(data: dict[str, Any]) -> Ring:
     if data.get("version") != VERSION:
         raise ValueError(f"hand-over version {data.get('version')!r}, not {VERSION}")
-    uid, pid = _text(data, "process_uid"), data.get("pid")
-    resource, argv = data.get("resource"), data.get("argv")
-    if len(bytes.fromhex(uid)) != 16 or not isinstance(pid, int) or isinstance(pid, bool) or pid <= 0:
-        raise ValueError("process_uid or pid is off")
-    if not isinstance(resource, dict) or not isinstance(argv, list):
-        raise ValueError("resource or argv is off")  # noqa: TRY004  # broken data, not a caller's mistake
-    return Ring(uid, pid, _text(data, "service"), _level(data), resource, tuple(str(word) for word in argv))
+    uid, resource = _text(data, "process_uid"), data.get("resource")
+    if len(bytes.fromhex(uid)) != 16 or not isinstance(resource, dict):
+        raise ValueError("process_uid or resource is off")
+    return Ring(uid, _pid(data), _text(data, "service"), _level(data), resource, _argv(data))
 
 
 def _source(data: dict[str, Any]) -> SourceFile:

@@ -1,0 +1,102 @@
+"""Which services are switched off: the agent's list, in a file beside its socket (D17).
+
+The agent alone writes it; each recorded program reads it before it begins, so that one that must not be recorded never
+is, and nobody waits for an answer.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+
+from aftertrace.fields import Fields
+from aftertrace.wire import lean_json
+
+TYPE_CHECKING = False  # a recorded program loads this module
+if TYPE_CHECKING:
+    from collections.abc import Container, Iterable
+    from typing import Any
+
+_LIMIT = 1 << 20  # bytes of the file that are read
+_WORDS, _WORD = 64, 512  # of a command line
+
+
+class Off(Fields):
+    """One line of the list. Times in seconds since 1970."""
+
+    service: str  # "": every service
+    reason: str
+    since: float
+    until: float = 0.0  # 0: until it is switched on
+    argv: tuple[str, ...] = ()  # of this command alone, its processes that start from now on; (): all, the running too
+
+    def holds(self, service: str, argv: tuple[str, ...], now: float) -> bool:
+        """Whether it keeps this command of a service from being recorded."""
+        return (
+            self.service in {"", service}
+            and self.argv in {(), shortened(argv)}
+            and not (self.until and now > self.until)
+        )
+
+
+def path(socket: str) -> str:
+    """The list of the agent that listens at ``socket``."""
+    return f"{socket}.off"
+
+
+def shortened(argv: Iterable[str]) -> tuple[str, ...]:
+    """As much of a command line as is handed over and compared."""
+    return tuple(word[:_WORD] for word in [*argv][:_WORDS])
+
+
+def read(file: str, trusted: Container[int]) -> list[Off]:
+    """What the list says, if its owner (a uid) is to be believed. [] for none, or for what is no list."""
+    try:
+        descriptor = os.open(file, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
+    except (OSError, ValueError):
+        return []
+    try:
+        found = os.fstat(descriptor)
+        if found.st_uid not in trusted or not stat.S_ISREG(found.st_mode):
+            return []
+        return decode(os.read(descriptor, _LIMIT))
+    except OSError:
+        return []
+    finally:
+        os.close(descriptor)
+
+
+def write(file: str, offs: Iterable[Off]) -> None:
+    """Replaces the list; an empty one is no file. OSError."""
+    data = [off.asdict() for off in offs]
+    if not data:
+        if os.path.lexists(file):
+            os.unlink(file)  # noqa: PTH108  # pathlib costs a recorded program's start
+        return
+    fresh = f"{file}.new"
+    descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW, 0o644)
+    with os.fdopen(descriptor, "wb") as out:
+        os.fchmod(descriptor, 0o644)  # who may record, may read it, whatever the umask
+        out.write(lean_json.dumps(data))
+    os.replace(fresh, file)  # noqa: PTH105
+
+
+def decode(data: bytes) -> list[Off]:
+    """The lines that can be read."""
+    try:
+        lines = lean_json.loads(data)
+    except (ValueError, RecursionError):
+        return []
+    return [off for line in (lines if isinstance(lines, list) else []) if (off := _off(line)) is not None]
+
+
+def _off(line: Any) -> Off | None:
+    if not isinstance(line, dict):
+        return None
+    service, reason, argv = line.get("service"), line.get("reason"), line.get("argv", [])
+    since, until = line.get("since"), line.get("until", 0.0)
+    if not isinstance(service, str) or not isinstance(reason, str) or not isinstance(argv, list):
+        return None
+    if not isinstance(since, int | float) or not isinstance(until, int | float):
+        return None
+    return Off(service, reason, float(since), float(until), tuple(str(word) for word in argv))
