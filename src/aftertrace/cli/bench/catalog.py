@@ -14,6 +14,7 @@ from aftertrace.settings import LEVELS
 
 BARE, CONTROL, OURS = "bare", "control", "aftertrace"
 BASE_LEVEL = "spans"  # the level that the others are paired with, inside one process
+PAUSED, AUTO = "paused", "auto"  # auto is paired with itself while its events are off
 
 BREAKPOINTS, LOGGING, TRACING, KERNEL = "breakpoints", "logging", "tracing", "eBPF"  # the page of approaches
 
@@ -63,7 +64,8 @@ class Tool:
     wrap: Callable[[list[str]], list[str]] = lambda python: python
     environment: Environment = lambda _: {}
     needs: tuple[str, ...] = ()
-    levels: tuple[str, ...] = ()  # that are switched inside the process
+    levels: tuple[str, ...] = ()  # that are switched inside the process, each a row; the first is the base
+    pauses: bool = False  # its events can be switched off and on inside the process
     beside: Callable[[int], list[str]] | None = None  # a command that watches the server's pid; it says ATTACHED
 
     def missing(self) -> str:
@@ -155,8 +157,7 @@ def _logging_env(place: Place) -> dict[str, str]:
 
 def tools() -> tuple[Tool, ...]:
     """All of them in the table's order, installed or not; the first is what the others are compared with."""
-    levels: tuple[str, ...] = LEVELS
-    inside = tuple(level for level in levels if level != "auto")
+    inside = tuple(level for level in LEVELS if level != AUTO)
     found = [Tool(BARE, "the program alone"), Tool(CONTROL, "the program alone, once more")]
     found += [
         Tool(
@@ -168,8 +169,7 @@ def tools() -> tuple[Tool, ...]:
             levels=inside,
         )
     ]
-    if "auto" in levels:
-        found.append(Tool(f"{OURS} auto", "aftertrace run --level auto", OURS, _recorded("auto"), _recorded_env))
+    found.append(Tool(f"{OURS} {AUTO}", "aftertrace run", OURS, _recorded(AUTO), _recorded_env, pauses=True))
     return (*found, *_others())
 
 

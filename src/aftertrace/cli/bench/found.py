@@ -37,11 +37,11 @@ class Steady:
 @dataclass(slots=True)
 class Found:
     """Lists of lists are by generation of processes. ``between``: by tool, paired with the bare program; ``within``: by
-    level, paired with the base level in the same process; ``levels``: by tool and level."""
+    tool and level, paired with the tool's base level in the same process; ``levels``: by tool and level."""
 
     program: Program
     between: dict[str, list[list[Pair]]] = field(default_factory=dict)
-    within: dict[str, list[list[Pair]]] = field(default_factory=dict)
+    within: dict[str, dict[str, list[list[Pair]]]] = field(default_factory=dict)
     deferred: dict[str, list[float]] = field(default_factory=dict)  # ns per request, used outside the slices
     sent: dict[str, list[float]] = field(default_factory=dict)  # bytes per request that went to the sink
     levels: dict[str, list[Steady]] = field(default_factory=dict)

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from aftertrace import __version__
-from aftertrace.cli.bench.catalog import BARE, BASE_LEVEL, CONTROL, KERNEL, OURS, Tool
+from aftertrace.cli.bench.catalog import AUTO, BARE, BASE_LEVEL, CONTROL, KERNEL, OURS, Tool
 from aftertrace.cli.bench.estimates import Added, Estimate, added, chance_of, estimate, percentile, rounded, verdict
 from aftertrace.cli.bench.found import Found, Latencies
 from aftertrace.cli.bench.slices import Pair
@@ -105,8 +105,8 @@ def table(found: Found) -> Table | None:
     if CONTROL not in found.between:
         return None
     noise = _cpu(found, CONTROL).noise()
-    within = estimate(_ratios(found.within[CONTROL])).noise() if CONTROL in found.within else None
-    rows = [row for name in found.between for row in _rows(found, name, noise, within)]
+    rows = [row for name in found.between for row in _rows(found, name, noise)]
+    controls = [_step(levels[CONTROL]).noise() for levels in found.within.values()]
     bare = [us for one in found.latencies.get(BARE, Latencies()).rounds for us in one]
     return Table(
         found.program.name,
@@ -117,7 +117,7 @@ def table(found: Found) -> Table | None:
         percentile(bare, 0.99),
         found.paced_rate,
         noise,
-        within,
+        max(controls) if controls else None,
         tuple(rows),
         found.failed,
     )
@@ -137,21 +137,27 @@ def _cpu(found: Found, tool: str) -> Estimate:
     return estimate(_ratios(found.between[tool])).plus(max(put_off, 0.0) / found.bare_cpu())
 
 
-def _rows(found: Found, tool: str, noise: float, within: float | None) -> list[Row]:
+def _step(groups: Groups) -> Estimate:
+    return estimate(_ratios(groups))
+
+
+def _rows(found: Found, tool: str, noise: float) -> list[Row]:
     cpu, rate = _cpu(found, tool), estimate(_rates(found.between[tool]))
     size = _bytes(found.between[tool]) + statistics.fmean(found.sent[tool])
+    levels = found.within.get(tool, {})
     if tool != OURS:
-        return [Row(tool, cpu, rate, verdict(cpu, noise), **_measured(found, tool), bytes=size or None)]
+        step = _step(levels[AUTO]) if levels else None
+        said = verdict(step, _step(levels[CONTROL]).noise()) if step else ""
+        return [Row(tool, cpu, rate, verdict(cpu, noise), step, said, **_measured(found, tool), bytes=size or None)]
     name = f"{tool} {BASE_LEVEL}"
     base = Row(name, cpu, rate, verdict(cpu, noise), **_measured(found, name), bytes=size)
-    levels = [level for level in found.within if level != CONTROL] if within is not None else []
-    return [base, *(_level(found, base, level, noise, within or 0.0) for level in levels)]
+    return [base, *(_level(found, base, level, noise) for level in levels if level != CONTROL)]
 
 
-def _level(found: Found, base: Row, level: str, noise: float, noise_within: float) -> Row:
+def _level(found: Found, base: Row, level: str, noise: float) -> Row:
     """What its events cost in the process, on top of what the base level costs against the bare program."""
-    groups, name = found.within[level], f"{OURS} {level}"
-    step = estimate(_ratios(groups))
+    groups, name = found.within[OURS][level], f"{OURS} {level}"
+    step = _step(groups)
     cpu = base.cpu.times(step)
     return Row(
         name,
@@ -159,7 +165,7 @@ def _level(found: Found, base: Row, level: str, noise: float, noise_within: floa
         base.rate.times(estimate(_rates(groups))),
         verdict(cpu, noise),
         step,
-        verdict(step, noise_within),
+        verdict(step, _step(found.within[OURS][CONTROL]).noise()),
         **_measured(found, name),
         bytes=_bytes(groups),
     )
@@ -205,13 +211,13 @@ def _percentile(bare: Latencies, mine: Latencies, control: Latencies, share: flo
 @dataclass(frozen=True, slots=True)
 class Approach:
     """One of the ways to see what a request did: added latency as shares of the bare program's over all programs
-    (lowest, highest), NaN when nothing of it was measured; ``told``: on how many programs it was told from noise."""
+    (lowest, highest), NaN when nothing of it was measured; ``told``: the share of them where it was told from noise."""
 
     name: str
     by: str
     low: float
     high: float
-    told: int
+    told: float
     fidelity: str
     safe: str
 
@@ -248,7 +254,7 @@ def _approach(name: str, members: Container[str], tables: Sequence[Table], fidel
     shares = [_share(row, noise) for row, noise in rows]
     by = ", ".join(dict.fromkeys(row.name for row, _ in rows))
     low, high = (min(shares), max(shares)) if shares else (math.nan, math.nan)
-    told = sum(not row.verdict.startswith("cannot") for row, _ in rows)
+    told = statistics.fmean(not row.verdict.startswith("cannot") for row, _ in rows) if rows else 0.0
     return Approach(name, by, low, high, told, fidelity, safe)
 
 

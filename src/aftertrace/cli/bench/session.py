@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
 from aftertrace.cli.bench import records
-from aftertrace.cli.bench.catalog import BARE, BASE_LEVEL, CONTROL, OURS, TRACING, Tool
+from aftertrace.cli.bench.catalog import AUTO, BARE, CONTROL, OURS, PAUSED, TRACING, Tool
 from aftertrace.cli.bench.found import Found, Latencies, Steady
 from aftertrace.cli.bench.servers import Bench, Server, cpu_ns, measured, others, pin
 from aftertrace.cli.bench.slices import AtLevel, Loaded, Pair, one_slice, sweep
@@ -30,12 +30,13 @@ class Plan:
     generations: int = 2
     sweeps: int = 12
     warm_s: float = 1.0
+    governed_s: float = 8.0  # until the governor has settled
     steady_s: float = 2.0
     paced_rounds: int = 6
     paced_s: float = 0.5
 
 
-QUICK = Plan(generations=1, sweeps=5, warm_s=0.4, steady_s=0.7, paced_rounds=3, paced_s=0.4)
+QUICK = Plan(generations=1, sweeps=5, warm_s=0.4, governed_s=4.0, steady_s=0.7, paced_rounds=3, paced_s=0.4)
 
 type Say = Callable[[str], None]
 
@@ -99,9 +100,8 @@ class Session:
         self.servers = [server for server in self.servers if server.tool.name not in self.found.failed]
         self._between()
         for server in self.servers:
-            if server.tool.levels:
-                self._within(server)
             if server.tool.approach == OURS:
+                self._within(server)
                 self._steady(server)
         self._paced()
 
@@ -132,7 +132,7 @@ class Session:
             self.bench.loaded(server)
             if server.load is not None:
                 pin(server.load.pid, others())
-            one_slice(Loaded(server), self.plan.warm_s)
+            one_slice(Loaded(server), self.plan.governed_s if server.tool.pauses else self.plan.warm_s)
         except AftertraceError as error:
             self._failed(server.tool, error)
 
@@ -158,7 +158,7 @@ class Session:
             self._account(before, after, pairs[before.server.tool.name])
 
     def _account(self, before: _State, after: _State, pairs: Sequence[Pair]) -> None:
-        """What a tool puts off until later: its CPU over all that time, less that of requests as in the slices, and less
+        """What a tool puts off until later: its CPU over all that time, less that of requests as in the slices, less
         what it uses while nothing happens."""
         server, requests = before.server, after.requests - before.requests
         idle = (server.cpu_ns() - after.cpu) / (time.monotonic_ns() - after.wall)
@@ -172,21 +172,22 @@ class Session:
     # -- levels in one process ---------------------------------------------------------------------------------------
 
     def _within(self, server: Server) -> None:
-        levels = [AtLevel(server, level, level) for level in server.tool.levels if level != BASE_LEVEL]
+        base, *levels = (PAUSED, AUTO) if server.tool.pauses else server.tool.levels
         sweeps = self.plan.sweeps * 2  # they are few, and these ratios are the ones that can be fine
         server.begin()
         try:
             pairs = sweep(
-                AtLevel(server, BASE_LEVEL, BASE_LEVEL),
-                [AtLevel(server, BASE_LEVEL, CONTROL), *levels],
+                AtLevel(server, base, base),
+                [AtLevel(server, base, CONTROL), *(AtLevel(server, level, level) for level in levels)],
                 sweeps,
                 lambda done: self._tell(f"levels in one process, {done} of {sweeps}"),
             )
-            server.ask(f"level {BASE_LEVEL}")
+            server.ask(f"level {AUTO if server.tool.pauses else base}")
         finally:
             server.rest()
+        kept = self.found.within.setdefault(server.tool.name, {})
         for name, group in pairs.items():
-            self.found.within.setdefault(name, []).append(group)
+            kept.setdefault(name, []).append(group)
 
     def _steady(self, server: Server) -> None:
         """What each level makes the agent do, and leaves in the ring."""

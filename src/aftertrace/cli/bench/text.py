@@ -93,6 +93,8 @@ def latency(one: Approach) -> str:
         return "not measured"
     if not one.told:
         return f"< {_percent(one.high)}"
+    if one.told < 1:
+        return f"up to {_percent(one.high)}"
     return _percent(one.high) if one.low == one.high else f"{_percent(one.low)} to {_percent(one.high)}"
 
 
@@ -105,7 +107,7 @@ def _legend(machine: dict[str, Any], console: Console) -> Iterator[str]:
     yield console.dim(f"{where}.")
     yield console.dim("CPU/request, throughput: ratios to the bare program, medians of neighbouring slices, with the")
     yield console.dim(
-        "half of a 95 % interval. In process: to level spans, switched within one process. p50, p99: added"
+        "half of a 95 % interval. In process: what events add, switched within one process. p50, p99: added"
     )
     yield console.dim(
         "at half of the bare program's throughput; overload: it cannot serve that. Bytes: ring, log, or sent."

@@ -20,7 +20,8 @@ _HEAD = 64  # where a ring says how many bytes were ever written (docs/format.md
 
 
 class Control(threading.Thread):
-    """``level NAME`` sets the recorder's level, ``read`` only reads."""
+    """``level NAME`` sets the recorder's level, ``level paused`` and ``level auto`` switch the events of one that is at
+    auto off and on; ``read`` only reads."""
 
     def __init__(self, path: str) -> None:
         super().__init__(name="control", daemon=True)
@@ -52,7 +53,13 @@ def _native() -> Any:
 
 def _switch(level: str) -> None:
     native = _native()
-    if native is not None:
+    if native is None:
+        return
+    if level == "paused":
+        native.pause()
+    elif level == "auto":
+        native.resume()
+    else:
         native.set_level(getattr(native, f"LEVEL_{level.upper()}"))
 
 
