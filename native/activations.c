@@ -1,9 +1,11 @@
 /* Every event compares the running frame with the top of the shadow stack. On a mismatch (a lost unwind, a greenlet switch, an eager
  * task, code armed in mid-run) the interpreter's chain of frames is the truth. */
-#include "activations.h"
+#include "capture.h"
+#include "spans.h"
 
 #define WALK_MAX 65536 /* comparisons; beyond them nothing is said of the caller */
 #define REVIVE_MAX 256
+#define CALLERS_MAX 32
 
 static uint64_t activations;
 static uint64_t parked_stretch; /* in which the suspended ones were parked */
@@ -11,15 +13,6 @@ static uint64_t parked_stretch; /* in which the suspended ones were parked */
 uint64_t activation_next(void) { return ++activations; }
 uint64_t activation_count(void) { return activations; }
 
-void activation_renew(Thread *thread)
-{
-    thread->shadow.depth = 0;
-    thread->shadow.stretch = at_ring.stretch;
-    if (parked_stretch != at_ring.stretch) {
-        parked_forget();
-        parked_stretch = at_ring.stretch;
-    }
-}
 
 /* Index of the entry of a live frame, from `below` downwards; -1: none. */
 static int64_t index_of(const Shadow *shadow, int64_t below, Frame frame, const PyCodeObject *code)
@@ -128,6 +121,38 @@ Entry *activation_find(Thread *thread, Frame frame, CodeInfo *info)
     } else
         entry->handled = 1;
     return entry;
+}
+
+/* The callers of the running frame: activations that were not seen to begin. In whose context each runs is read when it goes on. */
+static void find_callers(Thread *thread)
+{
+    Frame found[CALLERS_MAX], f = frame_current();
+    CodeInfo *infos[CALLERS_MAX];
+    int n = 0;
+    for (int i = 0; f && n < CALLERS_MAX && i < WALK_MAX && (f = frame_previous(f)); i++)
+        if ((infos[n] = code_info(frame_code(f))))
+            found[n++] = f;
+    for (uint64_t parent = 0; n--;) {
+        Entry *entry = activation_begin(thread, found[n], infos[n], activation_next(), parent);
+        if (!entry)
+            return;
+        entry->handled = 1;
+        entry->serial = UINT64_MAX;
+        parent = entry->activation;
+    }
+}
+
+void activation_renew(Thread *thread)
+{
+    thread->shadow.depth = 0;
+    thread->shadow.stretch = at_ring.stretch;
+    if (parked_stretch != at_ring.stretch) {
+        parked_forget();
+        parked_stretch = at_ring.stretch;
+    }
+    segment_set(spans_current());
+    find_callers(thread);
+    capture_callers(thread);
 }
 
 int activation_live(Thread *thread, Entry **entries, Frame *frames, int max)

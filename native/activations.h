@@ -44,7 +44,7 @@ uint64_t activation_count(void);
  * mid-run. It is the top of the shadow stack then. NULL: no memory. */
 Entry *activation_find(Thread *thread, Frame frame, CodeInfo *info);
 
-/* A stretch has begun in which nothing is known of the thread's frames. */
+/* A stretch has begun in which nothing is known of the thread's frames. Told here: those that the running one stands on. */
 void activation_renew(Thread *thread);
 
 /* The entries of the frames that run on this thread, innermost first, at most `max`, with their frames. Only what lives. */

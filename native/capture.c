@@ -279,6 +279,14 @@ void capture_frame(Entry *entry, Frame frame)
     governor_call(entry->info, COST_FRAME);
 }
 
+void capture_callers(Thread *thread)
+{
+    Entry *entries[KEYFRAME_FRAMES];
+    Frame frames[KEYFRAME_FRAMES];
+    for (int i = activation_live(thread, entries, frames, KEYFRAME_FRAMES) - 1; i >= 0; i--)
+        capture_frame(entries[i], frames[i]);
+}
+
 /* The inner, the more room: 8 × 2 KiB, then 8 × 1 KiB, then what is left in equal parts. */
 static size_t keyframe_room(int inner)
 {

@@ -27,6 +27,9 @@ void capture_all(Out *out, Entry *entry, Frame frame, const Caps *caps, int chan
 /* A FRAME record of its own, unless this sub-buffer knows the frame's values. */
 void capture_frame(Entry *entry, Frame frame);
 
+/* The same for the thread's live frames, outermost first. */
+void capture_callers(Thread *thread);
+
 /* The keyframe: FRAMEs of the calling thread's live frames (ring_set_keyframe). */
 void capture_keyframe(void);
 

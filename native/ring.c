@@ -275,6 +275,7 @@ int ring_open(size_t ring_bytes, size_t defs_bytes, int level)
     make_uid();
     write_header(level);
     at_ring.records = at_ring.lost = 0;
+    at_ring.opened++;
     publish(AT_HEAD, 0); /* a reader waits for the first record: a sub-buffer never begins without its SEGMENT */
     ring_begin_stretch();
     return 0;

@@ -47,6 +47,7 @@ typedef struct {
     const char *memory; /* "memfd" or "file" */
     uint8_t uid[16];
     uint64_t stretches;      /* so far */
+    uint32_t opened;         /* rings so far: the number of this one, the parents' of a forked process counted */
 } Ring;
 
 extern Ring at_ring;

@@ -25,7 +25,7 @@ int span_birth_init(void)
 void span_put_attributes(Span *span, Attributes *attributes)
 {
     Out out;
-    while (attributes->left && spans_begin(&out, REC_SPAN_ATTR)) {
+    while (attributes->left && span_begin(span, &out, REC_SPAN_ATTR)) {
         Py_ssize_t before = attributes->left;
         put_raw(&out, span->context.span_id, 8);
         put_attributes(&out, attributes);
@@ -39,7 +39,7 @@ void span_put_attributes(Span *span, Attributes *attributes)
 static int put_start(Span *span, Attributes *attributes, uint64_t start_ns, PyObject *scope)
 {
     Out out;
-    if (!spans_begin(&out, REC_SPAN_START)) {
+    if (!span_begin(span, &out, REC_SPAN_START)) {
         return 0;
     }
     put_varint(&out, ring_dt());
@@ -65,7 +65,7 @@ void span_put_link(Span *span, const uint8_t trace_id[16], const uint8_t span_id
 {
     Out out;
     Attributes attributes = attributes_open(mapping);
-    if (spans_begin(&out, REC_SPAN_LINK)) {
+    if (span_begin(span, &out, REC_SPAN_LINK)) {
         put_raw(&out, span->context.span_id, 8);
         put_raw(&out, trace_id, 16);
         put_raw(&out, span_id, 8);
@@ -232,7 +232,10 @@ PyObject *span_vectorcall(PyObject *type, PyObject *const *args, size_t nargsf, 
     }
     uint64_t start_ns = read_ns(given[5]);
     Attributes attributes = attributes_open(given[3]);
-    span->recorded = (uint8_t)put_start(span, &attributes, start_ns, given[6]);
+    span->ring = at_ring.opened;
+    if (!put_start(span, &attributes, start_ns, given[6])) {
+        span->ring = 0;
+    }
     attributes_close(&attributes);
     put_links(span, given[4]);
     return (PyObject *)span;

@@ -31,7 +31,7 @@ static void put_status(Span *span, uint8_t code, PyObject *description, const ch
 {
     Out out;
     span->status = code;
-    if (spans_begin(&out, REC_SPAN_STATUS)) {
+    if (span_begin(span, &out, REC_SPAN_STATUS)) {
         put_raw(&out, span->context.span_id, 8);
         put_u8(&out, code);
         if (text) {
@@ -47,7 +47,7 @@ static void put_end(Span *span, uint64_t end_ns)
 {
     Out out;
     span->ended = 1;
-    if (spans_begin(&out, REC_SPAN_END)) {
+    if (span_begin(span, &out, REC_SPAN_END)) {
         put_varint(&out, ring_dt());
         put_raw(&out, span->context.span_id, 8);
         put_varint(&out, end_ns);
@@ -74,7 +74,7 @@ METHOD(set_attribute)
     read_args(&ATTRIBUTE, args, nargs, kwnames, given);
     if (!given[0] || !PyUnicode_Check(given[0]) || !given[1]) {
         refuse();
-    } else if (!span->ended && spans_begin(&out, REC_SPAN_ATTR)) {
+    } else if (!span->ended && span_begin(span, &out, REC_SPAN_ATTR)) {
         put_raw(&out, span->context.span_id, 8);
         put_varint(&out, 1);
         put_attribute(&out, given[0], given[1], out_left(&out));
@@ -102,7 +102,7 @@ METHOD(add_event)
     read_args(&EVENT, args, nargs, kwnames, given);
     uint64_t ns = read_ns(given[2]);
     Attributes attributes = attributes_open(given[1]);
-    if (!span->ended && spans_begin(&out, REC_SPAN_EVENT)) {
+    if (!span->ended && span_begin(span, &out, REC_SPAN_EVENT)) {
         put_varint(&out, ring_dt());
         put_raw(&out, span->context.span_id, 8);
         put_varint(&out, ns);
@@ -171,7 +171,7 @@ METHOD(update_name)
         refuse();
     } else if (!span->ended) {
         Py_SETREF(span->name, read_str(given[0]));
-        if (spans_begin(&out, REC_SPAN_NAME)) {
+        if (span_begin(span, &out, REC_SPAN_NAME)) {
             put_raw(&out, span->context.span_id, 8);
             put_text(&out, span->name, SPAN_NAME_ROOM);
             ring_commit(&out);
@@ -192,7 +192,7 @@ static void put_exception(Span *span, PyObject *exception, Attributes *attribute
     static const Caps MESSAGE = {.depth = 2, .items = 16, .fields = 0, .text = 2048};
     char type[TYPE_ROOM];
     Out out;
-    if (!spans_begin(&out, REC_SPAN_EVENT)) {
+    if (!span_begin(span, &out, REC_SPAN_EVENT)) {
         return;
     }
     PyObject *message = exception_message(exception);
@@ -239,7 +239,7 @@ METHOD(end)
     Py_RETURN_NONE;
 }
 
-static PyObject *is_recording(Span *span, PyObject *unused) { return PyBool_FromLong(span->recorded && !span->ended); }
+static PyObject *is_recording(Span *span, PyObject *unused) { return PyBool_FromLong(span->ring && span->ring == at_ring.opened && !span->ended); }
 
 static char *put_hex(char *to, const uint8_t *bytes, size_t n)
 {

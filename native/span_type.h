@@ -9,11 +9,18 @@ typedef struct {
     PyObject_HEAD
     SpanContext context;
     uint8_t parent_id[8]; /* zero: none */
-    uint8_t kind, parent_is_remote, recorded, ended, status;
+    uint32_t ring; /* number of the ring that has its start, 0: none */
+    uint8_t kind, parent_is_remote, ended, status;
     PyObject *name, *trace_state; /* exact str */
 } Span;
 
 extern PyTypeObject SpanType;
+
+/* Opens a record of a span, in the ring that has its start only: a forked child's copy of its parent's span says nothing. */
+static inline int span_begin(const Span *span, Out *out, enum RecordKind kind)
+{
+    return span->ring == at_ring.opened && spans_begin(out, kind);
+}
 
 #define SPAN_NAME_ROOM 512
 
