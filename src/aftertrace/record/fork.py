@@ -100,7 +100,8 @@ class _Later:
     def __bool__(self) -> bool:
         """Between two instructions of some frame: while it is another's, hooks of the program may still be running."""
         self._tries += 1
-        if id(sys._getframe(1)) == self._frame or self._tries >= _TRIES:  # noqa: SLF001  # the frame that is interrupted
+        interrupted = sys._getframe().f_back  # noqa: SLF001  # None: the program has ended
+        if interrupted is None or id(interrupted) == self._frame or self._tries >= _TRIES:
             self._function()
         else:
             self.ask()
