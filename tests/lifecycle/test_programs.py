@@ -1,0 +1,25 @@
+"""Programs of every kind of life run recorded as they run bare, and their recordings tell what they saw of themselves."""
+
+from __future__ import annotations
+
+import pytest
+
+import programs_calls
+import programs_endings
+import programs_processes
+import programs_tasks
+import programs_threads
+from lab import Lab
+
+PROGRAMS = (
+    programs_tasks.PROGRAMS
+    | programs_threads.PROGRAMS
+    | programs_calls.PROGRAMS
+    | programs_endings.PROGRAMS
+    | programs_processes.PROGRAMS
+)
+
+
+@pytest.mark.parametrize("name", PROGRAMS)
+def test_it_runs_as_bare_and_is_recorded_as_it_ran(name: str, lab: Lab) -> None:
+    lab.same(PROGRAMS[name])
