@@ -130,7 +130,7 @@ static void find_callers(Thread *thread)
     CodeInfo *infos[CALLERS_MAX];
     int n = 0;
     for (int i = 0; f && n < CALLERS_MAX && i < WALK_MAX && (f = frame_previous(f)); i++)
-        if ((infos[n] = code_info(frame_code(f))))
+        if ((infos[n] = code_info(frame_code(f))) && infos[n]->level)
             found[n++] = f;
     for (uint64_t parent = 0; n--;) {
         Entry *entry = activation_begin(thread, found[n], infos[n], activation_next(), parent);
