@@ -128,3 +128,26 @@ def test_any_width(width: int) -> None:
     spans = [span(1, 0, name="n" * 100), span(2, 1, service="s" * 90, error=True)]
     answer = shown(build(TraceData(TRACE, spans)), limit=10).to_json()
     assert show.render(answer, Console(width)).count("\n") >= 3
+
+
+def test_a_data_store_is_told_once_and_by_its_name():
+    told = {
+        "SELECT orders": {"db.system.name": "postgresql", "db.query.text": "select * from orders"},
+        "COMMIT": {"db.system.name": "postgresql", "db.query.text": "COMMIT"},
+        "connect": {"db.system.name": "postgresql", "server.address": "db.local"},
+        "wait for a connection": {"db.system.name": "postgresql"},
+        "GET": {"db.system.name": "redis", "db.query.text": "GET ?", "server.address": "cache"},
+        "PIPELINE": {"db.system.name": "redis", "db.query.text": "GET ?; SET ? ?"},
+    }
+    spans = [span(1, 0)]
+    for number, (name, attributes) in enumerate(told.items(), start=2):
+        spans.append(replace(span(number, 1, name=name), kind=SpanKind.CLIENT, attributes=attributes))
+    text = show.render(shown(build(TraceData(TRACE, spans)), limit=200).to_json(), Console(width=100))
+    assert [line.strip().removesuffix("0.50 µs").rstrip() for line in text.splitlines() if "→" in line] == [
+        "→ SELECT orders  select * from orders",
+        "→ COMMIT",
+        "→ connect  postgresql db.local",
+        "→ wait for a connection  postgresql",
+        "→ redis GET ?",
+        "→ PIPELINE  redis GET ?; SET ? ?",
+    ]

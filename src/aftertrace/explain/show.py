@@ -150,8 +150,14 @@ _DETAILS = ("url.full", "http.url", "db.query.text", "db.statement", "messaging.
 
 
 def _detail(span: Span) -> str:
-    """What it was about, beyond its name."""
-    return next((str(span.attributes[key]) for key in _DETAILS if span.attributes.get(key)), "")
+    """What it was about, beyond its name. A command of Redis does not tell what it is by itself, as SQL does, nor does
+    a connection."""
+    told = span.attributes
+    found = next((str(told[key]) for key in _DETAILS if told.get(key)), "")
+    system = told.get("db.system.name") or told.get("db.system")
+    if not system or (found and system != "redis"):
+        return found
+    return f"{system!s} {found or told.get('server.address', '')!s}".rstrip()
 
 
 def _call(execution: Execution, origins: Origins, frame: Frame, began: int) -> dict[str, Any]:

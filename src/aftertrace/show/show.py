@@ -84,7 +84,8 @@ def _span(row: Row, console: Console, room: int, service: str) -> Iterator[str]:
     took = _took(row)
     who = f"{tidy(row['service'])} " if row["service"] != service else ""
     arrow = {"client": "→ ", "producer": "⇢ "}.get(row["kind"], "")
-    name = "" if row["detail"].startswith(row["name"] + " ") else row["name"]  # SELECT of "SELECT ..."
+    named = row["detail"] != row["name"] and f" {row['name']} " in f" {row['detail']} "
+    name = "" if named else row["name"]  # GET of "redis GET ?"
     head = clip(name, max(room - len(who) - len(said) - len(took) - 6, 12))
     left = room - len(arrow) - len(who) - len(head) - len(said) - len(took) - 4
     detail = clip(row["detail"], left) if left > 12 and row["detail"] not in row["name"] else ""
