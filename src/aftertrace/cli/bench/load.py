@@ -1,4 +1,4 @@
-"""Load from a process of its own: ``python -m aftertrace.cli.bench.load closed URL N`` or ``... paced SOCKET``.
+"""Load from a process of its own: ``python load.py closed PORT N`` or ``python load.py paced SOCKET``.
 
 ``closed``: N connections, each sends its next request when the last one is answered, until the process is ended; wrk
 does the same where it is installed. It is stopped and continued by signals.
@@ -140,10 +140,17 @@ class Paced:
 
     def _give_up(self) -> None:
         if self._busy:
-            for key in list(self._selector.get_map().values()):
-                self._selector.unregister(key.fileobj)
-                key.data.socket.close()
-            self._free, self._busy = [], 0
+            self._close_connections()
+
+    def _close_connections(self) -> None:
+        for key in list(self._selector.get_map().values()):
+            self._selector.unregister(key.fileobj)
+            key.data.socket.close()
+        self._free, self._busy = [], 0
+
+    def close(self) -> None:
+        self._close_connections()
+        self._selector.close()
 
 
 def paced(path: str) -> None:
@@ -157,6 +164,7 @@ def paced(path: str) -> None:
                 try:
                     answer = server.slice(order["rate"], order["seconds"], order["seed"])
                 except (OSError, Broken) as error:
+                    servers.pop(order["port"]).close()
                     answer = {"error": str(error) or type(error).__name__}
                 lines.write(json.dumps(answer) + "\n")
                 lines.flush()

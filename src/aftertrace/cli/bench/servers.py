@@ -14,7 +14,7 @@ import urllib.request
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 from aftertrace.cli.bench.catalog import ATTACHED, BARE, PROGRAMS, Place, Program, Tool
 from aftertrace.cli.demo.processes import Process, Processes, answers, free_ports, wait_until
@@ -50,16 +50,16 @@ class Server:
     process: Process
     port: int
     control: socket.socket
+    lines: TextIO
+    closing: contextlib.ExitStack
     load: Process | None = None
     beside: Process | None = None
-    _lines: Any = None
 
     def ask(self, words: str = "read") -> Reading:
         """Raises BenchFailed when the server is gone."""
         try:
             self.control.sendall(words.encode() + b"\n")
-            self._lines = self._lines or self.control.makefile("r")
-            return Reading(**json.loads(self._lines.readline()))
+            return Reading(**json.loads(self.lines.readline()))
         except (OSError, ValueError, TypeError):
             raise BenchFailed(
                 "bench-server", f"{self.process.name} ended.", f"Its log says: {last_words(self.process)}"
@@ -131,11 +131,13 @@ class Bench:
         }
         words = tool.wrap([sys.executable, "-m", f"{PACKAGE}.serve", program.module, str(port)])
         process = self.processes.start(name, words, env=env, cwd=self.directory)
-        line = socket.socket(socket.AF_UNIX)
-        line.settimeout(ANSWER_SECONDS)
         wait_until(lambda: answers(f"http://127.0.0.1:{port}/"), process, START_SECONDS)
-        line.connect(str(control))
-        return Server(tool, process, port, line, beside=self._start_beside(name, tool, process.pid))
+        beside = self._start_beside(name, tool, process.pid)
+        with contextlib.ExitStack() as stack:
+            line = stack.enter_context(socket.socket(socket.AF_UNIX))
+            line.settimeout(ANSWER_SECONDS)
+            line.connect(str(control))
+            return Server(tool, process, port, line, line.makefile("r"), stack.pop_all(), beside=beside)
 
     def _start_beside(self, name: str, tool: Tool, pid: int) -> Process | None:
         """What watches the server from outside, once it does."""
@@ -160,7 +162,7 @@ class Bench:
             words = [self.wrk, "-t1", f"-c{CONNECTIONS}", "-d24h"]
             words.append(f"http://127.0.0.1:{server.port}/")
         else:
-            words = [*_module("load"), "closed", str(server.port), str(CONNECTIONS)]
+            words = [*_script("load"), "closed", str(server.port), str(CONNECTIONS)]
         env = clean_environment()
         server.load = self.processes.start(f"load-{server.process.name}", words, env=env, cwd=self.directory)
         before = server.ask().requests
@@ -175,7 +177,8 @@ class Bench:
         order = {"port": server.port, "rate": rate, "seconds": seconds, "seed": seed}
         generator = self._generator()
         generator.sendall(json.dumps(order).encode() + b"\n")
-        answer: dict[str, Any] = json.loads(generator.makefile("r").readline() or '{"error": "it ended"}')
+        with generator.makefile("r") as lines:
+            answer: dict[str, Any] = json.loads(lines.readline() or '{"error": "it ended"}')
         if "error" in answer:
             raise BenchFailed("bench-load", f"Paced load on {server.process.name} failed: {answer['error']}")
         return answer
@@ -188,7 +191,7 @@ class Bench:
                 listener.bind(str(path))
                 listener.listen()
                 listener.settimeout(START_SECONDS)
-                words = [*_module("load"), "paced", str(path)]
+                words = [*_script("load"), "paced", str(path)]
                 load = self.processes.start("load-paced", words, env=clean_environment(), cwd=self.directory)
                 self._paced, _ = listener.accept()
             pin(load.pid, others())
@@ -198,7 +201,8 @@ class Bench:
         for server in servers:
             if server.load is not None:
                 server.begin()  # a stopped process does not take SIGTERM
-            server.control.close()
+            server.lines.close()
+            server.closing.close()
         self.processes.stop_some(
             [one for server in servers for one in (server.load, server.beside, server.process) if one]
         )
@@ -225,12 +229,13 @@ def open_bench(directory: Path, *, agent: bool) -> Iterator[Bench]:
             bench.close()
 
 
-def _module(name: str) -> list[str]:
-    return [sys.executable, "-P", "-m", f"aftertrace.cli.bench.{name}"]
+def _script(name: str) -> list[str]:
+    """A file of this room that needs nothing but Python."""
+    return [sys.executable, "-P", str(Path(__file__).with_name(f"{name}.py"))]
 
 
 def _start_sink(bench: Bench) -> int:
-    sink = bench.processes.start("sink", _module("sink"), env=clean_environment(), cwd=bench.directory)
+    sink = bench.processes.start("sink", _script("sink"), env=clean_environment(), cwd=bench.directory)
     wait_until(lambda: sink.log_text().strip().isdigit(), sink)
     pin(sink.pid, others())
     return int(sink.log_text())

@@ -1,6 +1,6 @@
 """Where the measured tools send what they have: a process that reads it all and answers as their servers would.
 
-``python -m aftertrace.cli.bench.sink``: prints its port. ``GET /-/bytes`` gives the bytes of bodies by their path's
+``python sink.py``: prints its port. ``GET /-/bytes`` gives the bytes of bodies by their path's
 first part. OTLP gets an empty Export response, Sentry an id, Datadog's agent its rates.
 """
 
