@@ -237,7 +237,9 @@ def begin():
     pass
 def main():
     context = multiprocessing.get_context("{0}")
-    with context.Pool(2, initializer=begin, maxtasksperchild=2) as pool:
+    with context.Pool(1, maxtasksperchild=1) as pool:  # the second worker is made by a thread of the pool
+        print(pool.map(work, [8, 9], chunksize=1))
+    with context.Pool(2, initializer=begin) as pool:
         print(pool.map(work, range(3), chunksize=1), pool.apply_async(work, (5,)).get(20))
         try:
             pool.apply(work, (3,))
