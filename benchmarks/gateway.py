@@ -24,7 +24,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from aftertrace import _native
+from aftertrace.cli.bench.records import ring_of
 from aftertrace.cli.demo import variants
 from aftertrace.cli.demo.processes import Process, Processes, Shop, answers, free_ports, wait_until
 from aftertrace.cli.demo.sources import shop_sources
@@ -106,22 +106,7 @@ def _start(shop: Shop, processes: Processes, env: dict[str, str], name: str, por
     process = processes.start(f"gateway-{name}", command, env=own, cwd=shop.variant.root)
     url = f"http://127.0.0.1:{port}"
     wait_until(lambda: answers(f"{url}/healthz"), process)
-    return Gateway(name, process, url, _ring(process.pid) if name in LEVELS else -1)
-
-
-def _ring(pid: int) -> int:
-    """A descriptor of the process's ring, found among its open files."""
-    for link in Path(f"/proc/{pid}/fd").iterdir():
-        if "memfd" not in str(link.readlink()):
-            continue
-        fd = os.open(link, os.O_RDONLY)
-        try:
-            _native.Reader(fd)
-        except ValueError:
-            os.close(fd)
-            continue
-        return fd
-    raise SystemExit(f"process {pid} has no ring: is it recorded?")
+    return Gateway(name, process, url, ring_of(process.pid) if name in LEVELS else -1)
 
 
 def measure(found: list[Gateway], rounds: int, requests: int) -> None:

@@ -48,23 +48,30 @@ def of_requests(server: Server) -> Left:
     )
 
 
-@contextlib.contextmanager
-def _reader(pid: int) -> Iterator[_native.Reader]:
-    """Of the process's ring, found among its open files."""
+def ring_of(pid: int) -> int:
+    """A descriptor of the process's ring, found among its open files. Raises BenchFailed when there is none."""
     for link in Path(f"/proc/{pid}/fd").iterdir():
         if "memfd" not in os.fspath(link.readlink()):
             continue
         fd = os.open(link, os.O_RDONLY)
         try:
-            reader = _native.Reader(fd)
+            _native.Reader(fd).close()
         except ValueError:
-            continue
-        finally:
             os.close(fd)
-        with contextlib.closing(reader):
-            yield reader
-        return
+            continue
+        return fd
     raise BenchFailed("bench-no-ring", f"Process {pid} has no ring.", "Is it recorded?")
+
+
+@contextlib.contextmanager
+def _reader(pid: int) -> Iterator[_native.Reader]:
+    fd = ring_of(pid)
+    try:
+        reader = _native.Reader(fd)
+    finally:
+        os.close(fd)
+    with contextlib.closing(reader):
+        yield reader
 
 
 def _count(reader: _native.Reader) -> tuple[Counter[str], Counter[str], Counter[str]]:
