@@ -1,6 +1,7 @@
 /* Copies slots of live frames into records. The entry remembers fingerprints of the mutables it saw, so that a change in place shows. */
 #include "capture.h"
 #include "governor.h"
+#include "redact.h"
 
 #include <stdlib.h>
 
@@ -45,7 +46,7 @@ static __attribute__((noinline)) void put_value(Out *out, Entry *entry, int slot
 {
     if (!value)
         put_u8(out, TAG_UNBOUND);
-    else if (entry->info->flags[slot] & SLOT_REDACTED) {
+    else if (entry->info->flags[slot] & SLOT_REDACTED && !redact_is_empty(value)) {
         put_u8(out, TAG_REDACTED);
         put_u8(out, REASON_REDACTED_NAME);
     } else if (out_left(out) < VALUE_MIN + SLOT_MIN * left) {

@@ -265,6 +265,7 @@ static int fill_flags(CodeInfo *info, PyCodeObject *code)
     }
     if (first_is_self(code))
         info->flags[0] |= SLOT_SELF;
+    info->secret = (uint8_t)redact_name(code->co_name);
     return 0;
 }
 

@@ -48,6 +48,7 @@ typedef struct CodeInfo {
     uint8_t lines;    /* may have LINE events */
     uint8_t own;      /* the level that the governor leaves it */
     uint8_t level;    /* in force: own, but no more than the process's */
+    uint8_t secret;   /* its name says that it returns one (redact.h) */
     uint8_t *flags;   /* SlotFlag, per slot */
     LineSets sets;
     uint16_t *shared; /* slots that others rebind */

@@ -2,6 +2,7 @@
  * they return None whatever happens. Each is a callable of our own type, because a builtin function would check the C stack and could raise.
  * While one runs, the interpreter delivers no other event on that thread. */
 #include "events.h"
+#include "redact.h"
 #include "capture.h"
 #include "governor.h"
 #include "record.h"
@@ -171,7 +172,9 @@ static void pop(const Event *event) { event->thread->shadow.depth--; }
 static inline void put_returned(Out *out, const Event *event, PyObject *value)
 {
     size_t half = out_left(out) / 2, most = out_left(out) - capture_room(event->info);
-    if (!value_quick(out, value))
+    if (event->info->secret && redact_is_returned(value))
+        value_write_redacted(out);
+    else if (!value_quick(out, value))
         value_write(out, value, &CAPS_VALUE, half < most ? half : most);
 }
 

@@ -197,7 +197,7 @@ static void put_field_name(Out *out, const Field *field, size_t max)
 
 static int is_sensitive_field(const Field *field)
 {
-    return field->name ? redact_name(field->name) : redact_text(field->c_name, strlen(field->c_name));
+    return (field->name ? redact_name(field->name) : redact_text(field->c_name, strlen(field->c_name))) && !redact_is_empty(field->value);
 }
 
 /* Writes up to `planned` attributes, each in its share; `left` of them share the room. Returns how many. */
@@ -247,11 +247,29 @@ static size_t plan_fields(const Out *out, PyObject *o, const Caps *caps, unsigne
     return total;
 }
 
-/* Classes whose very purpose is to keep their content from being shown (pydantic's and others'). */
-static int is_secret_type(PyTypeObject *type)
+static int is_secret_name(const char *name)
 {
-    const char *name = type->tp_name;
-    return !strncmp(name, "Secret", 6) && (!name[6] || !strcmp(name + 6, "Str") || !strcmp(name + 6, "Bytes") || !strcmp(name + 6, "Url"));
+    static const char *const MORE[] = {"", "Str", "String", "Bytes", "Url", "Field", "Value"};
+    if (strncmp(name, "Secret", 6)) {
+        return 0;
+    }
+    for (size_t i = 0; i < sizeof MORE / sizeof *MORE; i++) {
+        if (!strcmp(name + 6, MORE[i])) {
+            return 1;
+        }
+    }
+    return name[6] == '['; /* Secret[int] */
+}
+
+/* Classes whose very purpose is to keep their content from being shown (pydantic's and others'), and what derives from them. */
+int is_secret_type(PyTypeObject *type)
+{
+    for (; type && type != &PyBaseObject_Type; type = type->tp_base) {
+        if (type->tp_name[0] == 'S' && is_secret_name(type->tp_name)) {
+            return 1;
+        }
+    }
+    return 0;
 }
 
 void write_object(Out *out, PyObject *o, const Caps *caps, unsigned depth)

@@ -12,31 +12,40 @@
 
 /* Written as they are compared: lower case, no separators. */
 static const char *const SENSITIVE[] = {
-    "2fa", "aadhaar", "accesskeyid", "accesspin", "accountnumber", "apisignature", "appkey", "applicationkey",
-    "auth", "authcode", "authdata", "authinfo", "authkey", "authheader", "bankaccount", "basicauth", "bearer", "birthdate",
-    "cardcvc", "cardcvv", "cardno", "cardnumber", "ccnumber", "certificatepin", "clientkey", "connectionstring",
-    "connectsid", "consumerkey", "cookies", "creditcard", "creditcardnumber", "csrf", "cvc", "cvc2", "cvv", "cvv2",
-    "databaseurl", "dateofbirth", "dburl", "debitcard", "devicekey", "dob", "driverlicense", "dsn",
-    "encryptionkey", "gpgkey", "hashedpw", "htpasswd", "iban", "jsessionid", "jwt", "licensekey", "loginhash",
-    "magiclink", "masterkey", "mfa", "mfacode", "mnemonic", "nationalid", "oauth", "onetimecode", "otp",
-    "otpcode", "passcode", "passhash", "passkey", "passportnumber", "passwordconfirm", "passwordconfirmation",
-    "passwordhash", "passwordrepeat", "passwordsalt", "passwords", "pemfile", "pgpkey", "phpsessid", "pin", "pincode",
-    "pinnumber", "privkey", "proxyauth", "publishablekey", "pw", "pwd", "pwhash", "recoverycode", "recoverykey",
-    "routingnumber", "salt", "secrets", "secretkeybase", "securityanswer", "securitycode", "seedphrase", "sentrydsn", "servicekey",
-    "sessionkey", "setcookie2", "sharedkey", "sid", "signingkey", "socialsecurity", "socialsecuritynumber", "sshkey",
-    "ssn", "sslkey", "storagekey", "subscriptionkey", "taxid", "tlskey", "totp", "totpcode", "usersession",
-    "verificationcode", "verifycode", "voterid", "walletkey", "webhookkey", "xauth", "xsrf",
+    "2fa", "aadhaar", "accesspin", "accountkey", "adminpass", "aeskey", "apisignature", "appkey", "applicationkey",
+    "assertion", "auth", "authcode", "authdata", "authinfo", "authheader", "authorizationcode", "authorizationheader",
+    "authpass", "backupcodes", "bankaccount", "basicauth", "bearer", "birthdate", "cardcvc", "cardcvv", "cardno", "cardnum",
+    "ccnum", "ccnumber", "certificatepin", "cipherkey", "clientassertion", "clientkey", "codeverifier", "connectsid",
+    "consumerkey", "cookies", "creditcard", "creditcardno", "csrf", "cvc", "cvc2", "cvv", "cvv2", "dateofbirth", "dbpass",
+    "dburl", "debitcard", "devicekey", "dob", "driverlicense", "driverlicensenumber", "dsakey", "dsn", "ecdsakey", "fernetkey",
+    "ftppass", "gpgkey", "hashedpw", "hmackey", "htpasswd", "iban", "jsessionid", "jwt", "jwtkey", "keypass", "kmskey",
+    "ldappass", "licensekey", "loginhash", "magiclink", "mailpass", "masterkey", "mfa", "mfacode", "mnemonic", "mongopass",
+    "mysqlpass", "nationalid", "newpass", "oauth", "oldpass", "onetimecode", "otp", "otpcode", "pass", "passcode", "passhash",
+    "passkey", "passportno", "passportnumber", "passwordconfirm", "passwordconfirmation", "passwordrepeat", "pemfile", "pgpass",
+    "pgpkey", "phpsessid", "pin", "pincode", "pinnumber", "postgrespass", "primaryaccountnumber", "privkey", "proxyauth",
+    "proxypass", "publishablekey", "pw", "pwd", "pwhash", "recoverycode", "recoverycodes", "recoverykey", "redispass",
+    "rootpass", "routingnumber", "rsakey", "salt", "samlresponse", "secretkeybase", "secretstring", "securityanswer",
+    "seedphrase", "sentrydsn", "servicekey", "sessid", "sessionkey", "setcookie2", "sharedkey", "sid", "signingkey", "smscode",
+    "smtppass", "socialsecurity", "socialsecuritynumber", "sshkey", "sshpass", "ssn", "sslkey", "storagekey", "storepass",
+    "subscriptionkey", "taxid", "tlskey", "totp", "totpcode", "userinfo", "userpass", "usersession", "verificationcode",
+    "verifycode", "voterid", "walletkey", "webhookkey", "xamzsignature", "xauth", "xcsrf", "xsrf",
 };
 
 /* Any name that ends so: db_password, userPassword, x-api-key, X-Auth-Token, Set-Cookie. */
 static const char *const ENDINGS[] = {
-    "password", "passwd", "passphrase", "secret", "token", "apikey", "authorization", "cookie", "credential",
-    "credentials", "privatekey", "secretkey", "accesskey", "sessionid", "encryptionkey", "authkey", "mysqlpwd",
+    "password", "passwords", "passwd", "passphrase", "passwordhash", "passwordsalt", "secret", "secrets", "secretvalue", "token",
+    "accesstokens", "refreshtokens", "authtokens", "apitokens", "sessiontokens", "apikey", "apikeys", "authorization", "cookie",
+    "credential", "credentials", "privatekey", "privatekeys", "privatekeypem", "secretkey", "secretkeys", "accesskey", "accesskeys",
+    "accesskeyid", "sessionid", "encryptionkey", "authkey", "mysqlpwd", "accountnumber", "cardnumber", "securitycode",
+    "connectionstring", "databaseurl",
 };
+
+/* Any name whose last word is one of these: customer_ssn, cardCVV, login-otp. */
+static const char *const LAST_WORDS[] = {"ssn", "cvv", "cvc", "cvv2", "cvc2", "otp", "totp", "jwt", "iban", "pwd", "passcode"};
 
 /* Names with such an ending that are no secrets. */
 static const char *const HARMLESS[] = {
-    "continuationtoken", "nextpagetoken", "nexttoken", "pagetoken", "paginationtoken", "prevpagetoken",
+    "continuationtoken", "nextpagetoken", "nexttoken", "pagetoken", "paginationtoken", "prevpagetoken", "oldpwd",
     "nosecret", "issecret", "haspassword", "hastoken", "ispassword", "needspassword", "usepassword", "requirespassword",
 };
 
@@ -124,7 +133,20 @@ static int ends_with(const char *letters, size_t n, const char *ending)
     return n >= m && !memcmp(letters + n - m, ending, m);
 }
 
-static int judge_letters(const char *letters, size_t n)
+static int is_one_of(const char *const *list, size_t count, const char *letters, size_t n)
+{
+    for (size_t i = 0; i < count; i++) {
+        if (n == strlen(list[i]) && !memcmp(letters, list[i], n)) {
+            return 1;
+        }
+    }
+    return 0;
+}
+
+#define IS_ONE_OF(list, letters, n) is_one_of(list, sizeof list / sizeof *list, letters, n)
+
+/* A name's letters; `last`: how many of them its last word has. */
+static int judge_letters(const char *letters, size_t n, size_t last)
 {
     if (!n) {
         return 0;
@@ -132,10 +154,11 @@ static int judge_letters(const char *letters, size_t n)
     if (slot_of(letters, n)->length) {
         return 1;
     }
-    for (size_t i = 0; i < sizeof HARMLESS / sizeof *HARMLESS; i++) {
-        if (n == strlen(HARMLESS[i]) && !memcmp(letters, HARMLESS[i], n)) {
-            return 0;
-        }
+    if (IS_ONE_OF(HARMLESS, letters, n)) {
+        return 0;
+    }
+    if (last <= n && IS_ONE_OF(LAST_WORDS, letters + n - last, last)) {
+        return 1;
     }
     for (size_t i = 0; i < sizeof ENDINGS / sizeof *ENDINGS; i++) {
         if (ends_with(letters, n, ENDINGS[i])) {
@@ -143,6 +166,27 @@ static int judge_letters(const char *letters, size_t n)
         }
     }
     return 0;
+}
+
+static int is_upper(Py_UCS4 c) { return c >= 'A' && c <= 'Z'; }
+static int is_lower(Py_UCS4 c) { return c >= 'a' && c <= 'z'; }
+
+/* How many letters the last word of a name has, as separators and capitals divide it; no more than 15 are looked at. */
+static size_t last_word(int kind, const void *data, Py_ssize_t length)
+{
+    size_t n = 0;
+    Py_UCS4 later = 0;
+    for (Py_ssize_t i = length; i-- > 0 && n < 15; n++) {
+        Py_UCS4 c = PyUnicode_READ(kind, data, i);
+        if (is_separator(c) || (is_upper(later) && is_lower(c))) {
+            break;
+        }
+        if (is_upper(c) && is_lower(later)) {
+            return n + 1;
+        }
+        later = c;
+    }
+    return n;
 }
 
 /* Where the plain name begins in a mangled one (_Account__pin): 0 when it is not mangled. */
@@ -165,7 +209,8 @@ static int judge(int kind, const void *data, Py_ssize_t length)
     ensure_list();
     size_t n = normalise(kind, data, length, letters);
     char *first = letters + NAME_MAX_LETTERS - n;
-    if (judge_letters(first, n)) {
+    size_t last = last_word(kind, data, length);
+    if (judge_letters(first, n, last)) {
         return 1;
     }
     size_t whole = n;
@@ -173,13 +218,13 @@ static int judge(int kind, const void *data, Py_ssize_t length)
         memmove(letters + 1, letters, NAME_MAX_LETTERS - 1);
         n--;
     }
-    if (n != whole && judge_letters(letters + NAME_MAX_LETTERS - n, n)) {
+    if (n != whole && judge_letters(letters + NAME_MAX_LETTERS - n, n, 0)) {
         return 1;
     }
     Py_ssize_t start = mangled(kind, data, length);
     if (start) {
         n = normalise(kind, (const char *)data + start * kind, length - start, letters);
-        return judge_letters(letters + NAME_MAX_LETTERS - n, n);
+        return judge_letters(letters + NAME_MAX_LETTERS - n, n, last);
     }
     return 0;
 }
@@ -219,6 +264,12 @@ int redact_name(PyObject *name)
         return redact_text(((PyBytesObject *)name)->ob_sval, (size_t)Py_SIZE(name));
     }
     return 0;
+}
+
+int redact_is_returned(PyObject *o)
+{
+    const unsigned long HIDDEN = Py_TPFLAGS_UNICODE_SUBCLASS | Py_TPFLAGS_BYTES_SUBCLASS | Py_TPFLAGS_TUPLE_SUBCLASS | Py_TPFLAGS_LIST_SUBCLASS;
+    return (Py_TYPE(o)->tp_flags & HIDDEN) && !redact_is_empty(o);
 }
 
 int redact_add(const char *text, size_t n)

@@ -5,6 +5,7 @@
 #include <time.h>
 
 #include "redact.h"
+#include "suspect.h"
 #include "values_impl.h"
 
 /* -- parts -- */
@@ -46,7 +47,7 @@ void write_shared(Out *out, PyObject *o, const Caps *caps, unsigned depth, size_
 
 void write_under_name(Out *out, PyObject *name, PyObject *o, const Caps *caps, unsigned depth, size_t left)
 {
-    if (redact_name(name)) {
+    if (o && redact_name(name) && !redact_is_empty(o)) {
         write_redacted(out, REDACTED_NAME);
     } else {
         write_shared(out, o, caps, depth, left);
@@ -96,8 +97,23 @@ static void close_short(const Plan *plan, Py_ssize_t written, enum Reason reason
     plan->count_at[plan->width] = (uint8_t)reason;
 }
 
-/* A pair like ("authorization", "Basic ...") is a header, a column, an item of a dict. */
-static int is_sensitive_pair(PyObject *const *items, Py_ssize_t length) { return length == 2 && items[0] && redact_name(items[0]); }
+/* A pair like ("authorization", "Basic ...") is a header, a column, an item of a dict; of three, the name may stand twice (h11). */
+static int is_sensitive_pair(PyObject *const *items, Py_ssize_t length)
+{
+    return (length == 2 || (length == 3 && items[1] && redact_name(items[1]))) && items[0] && redact_name(items[0]);
+}
+
+/* "--password", behind which its value stands in a list of a command's words. */
+static int is_sensitive_option(PyObject *o)
+{
+    return o && Py_TYPE(o) == &PyUnicode_Type && PyUnicode_GET_LENGTH(o) > 2 && PyUnicode_READ_CHAR(o, 0) == '-' && redact_name(o);
+}
+
+/* Whether the item at `i` is what a name before it is the name of. */
+static int is_sensitive_item(PyObject *const *items, Py_ssize_t i, int pair, Py_ssize_t length)
+{
+    return (pair && i == length - 1) || (i && is_sensitive_option(items[i - 1]));
+}
 
 static void write_sequence(Out *out, enum Tag tag, PyObject *o, PyObject *const *items, PyObject *names, const Caps *caps, unsigned depth)
 {
@@ -106,7 +122,7 @@ static void write_sequence(Out *out, enum Tag tag, PyObject *o, PyObject *const 
     int pair = is_sensitive_pair(items, length);
     for (Py_ssize_t i = 0; i < plan.planned; i++) {
         size_t left = (size_t)(plan.planned - i);
-        if (pair && i == 1) {
+        if (items[i] && !redact_is_empty(items[i]) && is_sensitive_item(items, i, pair, length)) {
             write_redacted(out, REDACTED_NAME);
         } else if (names) {
             write_under_name(out, PyTuple_GET_ITEM(names, i), items[i], caps, depth - 1, left);
@@ -229,7 +245,7 @@ static PyTypeObject *content_layout(PyTypeObject *type)
 static int write_subclass(Out *out, PyObject *o, const Caps *caps, unsigned depth)
 {
     PyTypeObject *layout = content_layout(Py_TYPE(o));
-    if (!layout) {
+    if (!layout || is_secret_type(Py_TYPE(o))) {
         return 0;
     }
     if (out_left(out) < 1 + 10 + 9 + ITEM_MIN) {
@@ -304,9 +320,11 @@ void value_write(Out *out, PyObject *o, const Caps *caps, size_t room)
     out->end = end;
 }
 
+void value_write_redacted(Out *out) { write_redacted(out, REDACTED_NAME); }
+
 void value_write_named(Out *out, PyObject *name, PyObject *o, const Caps *caps, size_t room)
 {
-    if (o && redact_name(name) && out_left(out) >= 2) {
+    if (o && redact_name(name) && !redact_is_empty(o) && out_left(out) >= 2) {
         write_redacted(out, REDACTED_NAME);
     } else {
         value_write(out, o, caps, room);
@@ -366,7 +384,24 @@ static PyObject *time_value(PyObject *module, PyObject *args)
 
 static PyObject *fingerprint(PyObject *module, PyObject *o) { return PyLong_FromUnsignedLong(value_fingerprint(o)); }
 
+static PyObject *sensitive_name(PyObject *module, PyObject *name) { return PyBool_FromLong(redact_name(name)); }
+
+static PyObject *suspicious(PyObject *module, PyObject *args)
+{
+    Py_buffer view;
+    Py_ssize_t start, end;
+    if (!PyArg_ParseTuple(args, "y*nn:suspicious", &view, &start, &end)) {
+        return NULL;
+    }
+    end = end < view.len ? end : view.len;
+    int is = start >= 0 && start < end && suspect((const uint8_t *)view.buf + start, (size_t)(end - start));
+    PyBuffer_Release(&view);
+    return PyBool_FromLong(is);
+}
+
 static PyMethodDef METHODS[] = {
+    {"suspicious", suspicious, METH_VARARGS, "Whether bytes of a record may hold a secret by its pattern."},
+    {"sensitive_name", sensitive_name, METH_O, "Whether values behind this name (str or bytes) are redacted."},
     {"encode_value", (PyCFunction)(void (*)(void))encode_value, METH_VARARGS | METH_KEYWORDS, "One captured value, as the format writes it."},
     {"time_value", time_value, METH_VARARGS, "ns that copying a value takes, on average over some rounds."},
     {"fingerprint", fingerprint, METH_O, "Fingerprint of a mutable's content; 0 for what has none."},

@@ -75,6 +75,9 @@ static inline int value_quick(Out *out, PyObject *o)
 /* The same behind a name: REDACTED when the name says so (redact.h). */
 void value_write_named(Out *out, PyObject *name, PyObject *o, const Caps *caps, size_t room);
 
+/* What stands in place of a value that its name hides. */
+void value_write_redacted(Out *out);
+
 /* Fair share: the room that each of `left` values may take of what is left in the record. */
 static inline size_t value_share(const Out *out, size_t left)
 {

@@ -83,6 +83,7 @@ int objects_init(void);
 void put_type(Out *out, PyTypeObject *type, size_t keep); /* the type's name as `str`, leaving `keep` bytes of the room */
 void write_object(Out *out, PyObject *o, const Caps *caps, unsigned depth);
 void write_exception(Out *out, PyObject *o, const Caps *caps, unsigned depth);
+int is_secret_type(PyTypeObject *type);
 int write_named(Out *out, PyObject *o); /* 0: not a function, class, module ... */
 
 #endif

@@ -92,6 +92,12 @@ def encode_value(
 ) -> bytes:
     """One captured value, as the format writes it: for tests. ValueError: room is not 80 bytes to 1 MiB."""
 
+def sensitive_name(name: object, /) -> bool:
+    """Whether values behind a name (str or bytes, any spelling) are redacted before they enter the ring."""
+
+def suspicious(data: bytes, start: int, end: int, /) -> bool:
+    """Whether something in these bytes of a record may be a secret by its pattern; looser than agent/patterns.py."""
+
 def time_value(value: object, rounds: int, /) -> float:
     """ns that copying a value takes, on average over some rounds: for benchmarks."""
 

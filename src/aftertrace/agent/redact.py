@@ -1,7 +1,5 @@
-"""Secrets by their pattern, replaced by a marker before anything leaves the host (ARCHITECTURE.md, D5).
-
-``<redacted:card>``, ``bearer``, ``jwt``, ``private-key``, ``credentials`` (of a URL), ``email``. The same secret gives
-the same marker everywhere. What the recorder redacted by name never came here.
+"""Secrets by their pattern, replaced by a marker before anything leaves the host (ARCHITECTURE.md, D5): in attributes,
+values, records and sources; `patterns` knows them in a text. What the recorder redacted by name never came here.
 """
 
 from __future__ import annotations
@@ -10,89 +8,40 @@ import re
 from collections.abc import Callable
 from dataclasses import replace
 
+from aftertrace._native import sensitive_name, suspicious
+from aftertrace.agent.patterns import is_card, text
 from aftertrace.errors import BadRecording
-from aftertrace.model import Attributes, AttributeValue, Value, ValueKind
+from aftertrace.model import Attributes, AttributeValue, Missing, Value, ValueKind
 from aftertrace.wire import records
 from aftertrace.wire.kinds import Record
 
-_DIGITS = re.compile(r"(?<![0-9])(?<![0-9]\.)[0-9](?:[ -]?[0-9]){12,}")
-_GROUP = re.compile(r"[0-9]+")
-_PRIVATE_KEY = re.compile(
-    r"-----BEGIN [A-Z0-9 ]*PRIVATE KEY-----.*?(?:-----END [A-Z0-9 ]*PRIVATE KEY-----|\Z)", re.DOTALL
-)
-_BEARER = re.compile(r"(?i)\b(bearer\s+)[a-z0-9._~+/=-]{8,}")
-_JWT = re.compile(r"\beyJ[A-Za-z0-9_-]{5,}\.[A-Za-z0-9_-]+(?:\.[A-Za-z0-9_-]*)?")
-_CREDENTIALS = re.compile(r"(?i)\b([a-z][a-z0-9+.-]{1,20}://)[^\s/?#@'\"<>]{0,256}:[^\s/?#'\"<>]{1,256}@")
-_EMAIL = re.compile(r"[A-Za-z0-9._%+-]{1,64}@(?:[A-Za-z0-9-]{1,63}\.){1,8}[A-Za-z]{2,24}(?![A-Za-z0-9-])")
+__all__ = ["attribute", "attributes", "record", "source", "suspicious", "text", "value"]
 
-# Looser than all of the above, and without looking around: where it finds nothing in a record's bytes, no text in it
-# holds a secret. A text stands in a record as its UTF-8; what the patterns need of it is ASCII.
-_SUSPICIOUS = re.compile(rb"[0-9](?:[ -]?[0-9]){12}|-----BEGIN|(?i:bearer)|eyJ|@")
-
-
-def suspicious(data: bytes, start: int, end: int) -> bool:
-    """Whether something in these bytes may be a secret."""
-    return _SUSPICIOUS.search(data, start, end) is not None
-
-
-def text(string: str) -> str:
-    """The text with its secrets replaced."""
-    if "-----BEGIN" in string:
-        string = _PRIVATE_KEY.sub("<redacted:private-key>", string)
-    if "://" in string and "@" in string:
-        string = _CREDENTIALS.sub(r"\1<redacted:credentials>@", string)
-    string = _BEARER.sub(r"\1<redacted:bearer>", string)
-    if "eyJ" in string:
-        string = _JWT.sub("<redacted:jwt>", string)
-    if "@" in string:
-        string = _EMAIL.sub("<redacted:email>", string)
-    return _DIGITS.sub(_cards, string)
-
-
-def _cards(match: re.Match[str]) -> str:
-    """A run of digits in groups: each stretch of whole groups that is a card's number is replaced."""
-    run = match.group()
-    groups = [(found.start(), found.end()) for found in _GROUP.finditer(run)]
-    out, done, first = "", 0, 0
-    while first < len(groups):
-        start = groups[first][0]
-        end = next((end for _, end in groups[first:] if _is_card(run[start:end])), 0)
-        if end:
-            out, done = f"{out}{run[done:start]}<redacted:card>", end
-        first += 1
-        while first < len(groups) and groups[first][0] < end:
-            first += 1
-    return out + run[done:]
-
-
-def _is_card(run: str) -> bool:
-    """13 to 19 digits, the first of them one that cards begin with, and Luhn's sum."""
-    if len(run) > 38 or run[0] not in "23456":
-        return False
-    digits = [int(char) for char in run if char.isdigit()]
-    if not 13 <= len(digits) <= 19:
-        return False
-    return (
-        sum(digit * 2 - 9 * (digit > 4) if place % 2 else digit for place, digit in enumerate(reversed(digits))) % 10
-        == 0
-    )
+_HIDDEN = Value(ValueKind.REDACTED, "", missing=Missing.REDACTED_NAME)
 
 
 def attribute(value: AttributeValue) -> AttributeValue:
     """An attribute's value, keys of maps included."""
-    if isinstance(value, str):
-        return text(value)
-    if isinstance(value, bytes):
-        return text(value.decode("latin-1")).encode("latin-1")
+    if isinstance(value, str | bytes):
+        return _clean_text(value, cut=False)
     if isinstance(value, list):
         return [attribute(item) for item in value]
     if isinstance(value, dict):
         return attributes(value)
-    return value
+    return "<redacted:card>" if _is_card(value) else value
 
 
 def attributes(found: Attributes) -> Attributes:
-    return {text(key): attribute(value) for key, value in found.items()}
+    """By name, too: what a process says of itself did not go through the recorder."""
+    return {text(key): _hidden(value) if sensitive_name(key) else attribute(value) for key, value in found.items()}
+
+
+def _hidden(value: AttributeValue) -> AttributeValue:
+    return "<redacted>" if isinstance(value, str | bytes) and value else attribute(value)
+
+
+def _is_card(number: object) -> bool:
+    return isinstance(number, int) and 10**12 <= number < 10**19 and is_card(str(number))
 
 
 def value(captured: Value) -> Value:
@@ -109,12 +58,18 @@ def value(captured: Value) -> Value:
     )
 
 
+def _clean_text(before: str | bytes, *, cut: bool) -> str | bytes:
+    if isinstance(before, str):
+        return text(before, cut=cut)
+    return text(before.decode("latin-1"), cut=cut).encode("latin-1")
+
+
 def _scalar(captured: Value) -> Value:
     before = captured.scalar
     if not isinstance(before, str | bytes):
-        return captured
-    after = attribute(before)
-    if after == before or not isinstance(after, str | bytes):
+        return Value(ValueKind.REDACTED, "", missing=Missing.REDACTED_TYPE) if _is_card(before) else captured
+    after = _clean_text(before, cut=captured.missing is Missing.SIZE)
+    if after == before:
         return captured
     size = None if captured.size is None else captured.size - len(before) + len(after)
     return replace(captured, scalar=after, size=size)
@@ -136,7 +91,29 @@ def record(data: bytes) -> bytes:
         return records.encode(records.GapRecord(found.ticks, 0, 5, 1, "redaction"), 0)
 
 
+_ARGUMENT = re.compile(r"([A-Za-z_][\w.-]{1,63})['\"]?\s{0,2}[=:]\s{0,2}['\"]?\Z")
+_PLACE = re.compile(r"%(?:%|(?:\(\w+\))?[-+ #0]*(?:[0-9]+|\*)?(?:\.(?:[0-9]+|\*))?[a-zA-Z])")
+
+
+def _log(found: records.Log) -> records.Log:
+    """Arguments of a log call that its template names: ``log.info("password=%s", given)``."""
+    template, arguments = found.message.scalar, found.arguments
+    if not isinstance(template, str) or arguments.kind is not ValueKind.SEQUENCE:
+        return found
+    places = [place for place in _PLACE.finditer(template) if place.group() != "%%"]
+    names = [_ARGUMENT.search(template, 0, place.start()) for place in places]
+    hidden = {at for at, name in enumerate(names) if name is not None and sensitive_name(name.group(1))}
+    items = tuple([_HIDDEN if at in hidden and _may_hide(item) else item for at, item in enumerate(arguments.items)])
+    return replace(found, arguments=replace(arguments, items=items))
+
+
+def _may_hide(item: Value) -> bool:
+    return not (item.kind is ValueKind.SCALAR and item.scalar in {None, True, False, "", b""})
+
+
 def _clean(found: Record) -> Record:
+    if isinstance(found, records.Log):
+        found = _log(found)
     changed: dict[str, object] = {}
     for field in found.__dataclass_fields__:
         before = getattr(found, field)
@@ -166,3 +143,17 @@ _CLEAN: dict[str, Callable[..., object]] = {
     "links": _links,
     **dict.fromkeys(_TEXTS, _reason),
 }
+
+
+# -- sources
+
+
+def source(data: bytes) -> bytes:
+    """A source file's bytes with each secret starred out, so that every line and column stays where it was."""
+    if not suspicious(data, 0, len(data)):
+        return data
+    return text(data.decode("latin-1"), _stars, code=True).encode("latin-1")
+
+
+def _stars(_kind: str, secret: str) -> str:
+    return "".join(char if char in "\r\n" else "*" for char in secret)
