@@ -56,7 +56,8 @@ static int is_named(const uint8_t *p, const Span *in)
     const uint8_t *end = p;
     for (int i = 0; i < 2 && end > in->start && is_space(end[-1]); i++)
         end--;
-    end -= end > in->start && (end[-1] == '"' || end[-1] == '\'' || end[-1] == '`');
+    for (int i = 0; i < 4 && end > in->start && (end[-1] == '"' || end[-1] == '\'' || end[-1] == '`' || end[-1] == '\\'); i++)
+        end--;
     const uint8_t *name = end;
     while (name > in->start && end - name < NAME_MOST && is_name(name[-1]))
         name--;

@@ -121,7 +121,7 @@ class Pack:
             self._dropped = self._counts.dropped
             self._sources.forget_sent()
         for path in part.paths():
-            digest = part.process.sources.get(path, "")
+            digest = self._sources.cleaned(part.process.sources.get(path, ""))
             packed = self._sources.to_send(digest)
             if packed is not None:
                 self._counts.sources += 1
@@ -149,7 +149,8 @@ class Pack:
         )
         first, last = (slices[0].position, slices[-1].position) if slices else (0, 0)
         losses = [loss for loss in list(process.losses) if loss[1] > first and loss[0] <= last]
-        sources = {path: process.sources[path] for path in part.paths() if path in process.sources}
+        held = process.sources
+        sources = {path: self._sources.cleaned(held[path]) for path in part.paths() if path in held}
         found = Recording(meta, part.definitions, part.clocks, slices, losses, sources)
         self._counts.recordings += 1
         time_ns = part.clocks.realtime(walk.ticks_of(slices[0].records)) if slices else time.time_ns()

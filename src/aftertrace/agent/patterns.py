@@ -38,7 +38,7 @@ _TOKENS = (  # issuers' own prefixes
     ("github-token", r"gh[pousr]_[A-Za-z0-9]{36,255}|github_pat_[A-Za-z0-9_]{22,255}"),
     ("gitlab-token", r"gl(?:pat|dt|rt|cbt|ptt|ft|soat|agent)-[A-Za-z0-9_-]{20,}"),
     ("slack-token", r"xox[abeoprs]-[A-Za-z0-9-]{10,}|xapp-[0-9]-[A-Za-z0-9-]{10,}"),
-    ("google-key", r"AIza[A-Za-z0-9_-]{35}|ya29\.[A-Za-z0-9_-]{20,}|GOCSPX-[A-Za-z0-9_-]{20,}"),
+    ("google-key", r"AIza[A-Za-z0-9_-]{32,}|ya29\.[A-Za-z0-9_-]{20,}|GOCSPX-[A-Za-z0-9_-]{20,}"),
     ("stripe-key", r"(?:sk|rk)_(?:live|test)_[A-Za-z0-9]{16,}|whsec_[A-Za-z0-9+/=]{16,}"),
     ("api-key", r"sk-(?:ant-|proj-|svcacct-|or-)?[A-Za-z0-9_-]{20,}|SG\.[A-Za-z0-9_-]{16,}\.[A-Za-z0-9_-]{16,}"),
     (
@@ -61,7 +61,8 @@ _WEBHOOK = re.compile(
 
 _NAME = r"[A-Za-z_][A-Za-z0-9_.-]{1,63}"
 _ASSIGNED = re.compile(
-    rf"(?<![A-Za-z0-9_.%-])([\"']?)({_NAME})\1(\s{{0,2}}(?:=>|=|%3[dD]|:)\s{{0,2}})(?:b?([\"'])((?:\\.|(?!\4).)*)|([^\s&;,\"'<>()\[\]{{}}|]+))",
+    rf"(?:(?<![A-Za-z0-9_.%])|(?<=%26)|(?<=%3[fF]))(\\{{0,3}}[\"'`]?)({_NAME})\1(\s{{0,2}}(?:=>|=|%3[dD]|:)\s{{0,2}})"
+    r"(?:b?(\\{0,3}[\"'])((?:(?!\4)(?:\\.|[^\\]|\\\Z))*)|([^\s&;,\"'<>()\[\]{}|]+))",
     re.DOTALL,
 )
 _OPTION = re.compile(rf"(?<![A-Za-z0-9_-])--({_NAME})\s+([^\s\"'-][^\s\"']*)")
@@ -79,7 +80,7 @@ _NONE = {
     "empty", "str", "string", "int", "bytes", "value", "default", "hidden", "redacted", "basic", "bearer", "digest",
     "negotiate", "session", "self",
 }  # fmt: skip
-_PLACE = re.compile(r"%s|%r|%\(\w+\)s|\{.*|\$\d+|\$\{?\w+\}?|:\w+|\?+|<.*|[*.•]+|[xX]{3,}|%[dif]", re.DOTALL)
+_PLACE = re.compile(r"%s|%r|%\(\w+\)s|\{.*|\$\d+|\$\{?\w+\}?|:\w+|\?+|<.*|[*.•]+|[xX]{3,}|%[dif]?", re.DOTALL)
 
 # -- cards
 
@@ -94,6 +95,7 @@ _ISSUERS = (  # digits that a number begins with -> its lengths
     (re.compile(r"35(?:2[89]|[3-8])"), {16, 17, 18, 19}),
     (re.compile(r"50(?:18|20|38)|5893|6304|6759|676[1-3]"), {13, 14, 15, 16, 17, 18, 19}),
 )
+_WIDEST, _MOST_GROUPS = 38, 19  # of a number: 19 digits, each a group of its own
 _HEX = frozenset("0123456789abcdefABCDEF-")
 
 
@@ -107,11 +109,19 @@ def is_card(digits: str) -> bool:
 
 def _in_hash(string: str, start: int, end: int) -> bool:
     """Whether some digits are part of a longer hexadecimal number or of a UUID."""
-    while start and string[start - 1] in _HEX:
+    first, last = max(start - 24, 0), min(end + 24, len(string))
+    while start > first and string[start - 1] in _HEX:
         start -= 1
-    while end < len(string) and string[end] in _HEX:
+    while end < last and string[end] in _HEX:
         end += 1
     return end - start >= 24 and any(char.isalpha() for char in string[start:end])
+
+
+def _card_end(run: str, groups: list[tuple[int, int]]) -> int:
+    """Where a card's number ends that begins with the first of some groups of digits; 0: none does."""
+    start = groups[0][0]
+    near = (end for _, end in groups if end - start <= _WIDEST)
+    return next((end for end in near if is_card(_digits(run[start:end]))), 0)
 
 
 def _cards(string: str, mark: Mark) -> str:
@@ -122,8 +132,7 @@ def _cards(string: str, mark: Mark) -> str:
         out, done, first = "", 0, 0
         while first < len(groups):
             start = groups[first][0]
-            ends = (end for _, end in groups[first:] if end - start <= 38 and is_card(_digits(run[start:end])))
-            end = next(ends, 0)
+            end = _card_end(run, groups[first : first + _MOST_GROUPS])
             if end and not _in_hash(string, match.start() + start, match.start() + end):
                 out, done = f"{out}{run[done:start]}{mark('card', run[start:end])}", end
             first += 1
@@ -188,16 +197,19 @@ def _is_said(value: str) -> bool:
     return len(value) >= 3 and kinds[0] and (len(value) >= 6 or not kinds[1])
 
 
-def _assigned(match: re.Match[str], mark: Mark, *, code: bool) -> str:
-    quote, name, sign, _, quoted, bare = match.groups()
-    if not sensitive_name(name) or (code and bare is not None):
-        return match.group()
-    secret, group = (quoted, 5) if bare is None else (bare, 6)
-    surely = bare is None or bool(quote) or ":" not in sign
-    if not (_is_value(secret) if surely else _is_said(secret)):
-        return match.group()
-    whole, start = match.group(), match.start(group) - match.start()
-    return whole[:start] + mark("value", secret) + whole[start + len(secret) :]
+def _assigned(string: str, mark: Mark, *, code: bool) -> str:
+    """What stands behind another name may hold a sensitive one: it is looked at, too."""
+    out, done, at = "", 0, 0
+    while match := _ASSIGNED.search(string, at):
+        quote, name, sign, _, _, bare = match.groups()
+        at, group = match.end(3), 5 if bare is None else 6
+        if not sensitive_name(name) or (code and bare is not None):
+            continue
+        secret, surely = match.group(group), bare is None or bool(quote) or ":" not in sign
+        if _is_value(secret) if surely else _is_said(secret):
+            out, done = f"{out}{string[done : match.start(group)]}{mark('value', secret)}", match.end(group)
+            at = done
+    return out + string[done:]
 
 
 def _named(string: str, mark: Mark, *, code: bool) -> str:
@@ -210,7 +222,7 @@ def _named(string: str, mark: Mark, *, code: bool) -> str:
         start = match.start(2) - match.start()
         return match.group()[:start] + mark("value", secret) + match.group()[start + len(secret) :]
 
-    string = _ASSIGNED.sub(lambda match: _assigned(match, mark, code=code), string)
+    string = _assigned(string, mark, code=code)
     if not code:
         string = _ELEMENT.sub(behind, _OPTION.sub(behind, string))
     return _inserted(_sub(_SQL, "value", string, mark, _is_value), mark)
