@@ -95,16 +95,23 @@ _ISSUERS = (  # digits that a number begins with -> its lengths
     (re.compile(r"35(?:2[89]|[3-8])"), {16, 17, 18, 19}),
     (re.compile(r"50(?:18|20|38)|5893|6304|6759|676[1-3]"), {13, 14, 15, 16, 17, 18, 19}),
 )
-_WIDEST, _MOST_GROUPS = 38, 19  # of a number: 19 digits, each a group of its own
+_LONGEST = 19  # digits of a number, each a group of its own perhaps
+_DOUBLED = [digit * 2 - 9 * (digit > 4) for digit in range(10)]
 _HEX = frozenset("0123456789abcdefABCDEF-")
+
+
+def _lengths(digits: str) -> set[int]:
+    """How many digits a card's number may have that begins so."""
+    return next((lengths for begins, lengths in _ISSUERS if begins.match(digits)), set())
+
+
+def _luhn(digits: str) -> bool:
+    return (sum(map(int, digits[-1::-2])) + sum(_DOUBLED[int(digit)] for digit in digits[-2::-2])) % 10 == 0
 
 
 def is_card(digits: str) -> bool:
     """Begins as an issuer's numbers do, is as long as they are, and has Luhn's sum."""
-    if not any(begins.match(digits) and len(digits) in lengths for begins, lengths in _ISSUERS):
-        return False
-    doubled = [int(digit) * (1 + place % 2) for place, digit in enumerate(reversed(digits))]
-    return sum(number - 9 * (number > 9) for number in doubled) % 10 == 0
+    return len(digits) in _lengths(digits) and _luhn(digits)
 
 
 def _in_hash(string: str, start: int, end: int) -> bool:
@@ -119,9 +126,15 @@ def _in_hash(string: str, start: int, end: int) -> bool:
 
 def _card_end(run: str, groups: list[tuple[int, int]]) -> int:
     """Where a card's number ends that begins with the first of some groups of digits; 0: none does."""
-    start = groups[0][0]
-    near = (end for _, end in groups if end - start <= _WIDEST)
-    return next((end for end in near if is_card(_digits(run[start:end]))), 0)
+    digits = ""
+    lengths = _lengths("".join(run[start:end] for start, end in groups[:6]))
+    for start, end in groups if lengths else ():
+        digits += run[start:end]
+        if len(digits) > _LONGEST:
+            break
+        if len(digits) in lengths and _luhn(digits):
+            return end
+    return 0
 
 
 def _cards(string: str, mark: Mark) -> str:
@@ -132,7 +145,7 @@ def _cards(string: str, mark: Mark) -> str:
         out, done, first = "", 0, 0
         while first < len(groups):
             start = groups[first][0]
-            end = _card_end(run, groups[first : first + _MOST_GROUPS])
+            end = _card_end(run, groups[first : first + _LONGEST])
             if end and not _in_hash(string, match.start() + start, match.start() + end):
                 out, done = f"{out}{run[done:start]}{mark('card', run[start:end])}", end
             first += 1
@@ -141,10 +154,6 @@ def _cards(string: str, mark: Mark) -> str:
         return out + run[done:]
 
     return _DIGITS.sub(of_run, string)
-
-
-def _digits(run: str) -> str:
-    return run.replace(" ", "").replace("-", "")
 
 
 # -- replacing
