@@ -1,7 +1,7 @@
 """Planted secrets, and texts that look like some and are none.
 
-NAMED: lines of a program in which ``S`` is a secret that a name beside it gives away. PATTERNS: texts in which «...» is a
-secret by its form. INNOCENT: texts that must stay as they are. No secret here is anybody's.
+NAMED: lines of a program in which ``S`` is a secret that a name beside it gives away. PATTERNS: texts in which «...» is
+a secret by its form. INNOCENT: texts that must stay as they are. No secret here is anybody's.
 """
 
 from __future__ import annotations
@@ -265,7 +265,7 @@ INNOCENT = """
 order 4111111111111112
 order-2026-000123456789
 1795553679512179734
-41111111111111111111111
+40005566555666555666666
 9007199254740993
 1234567890123456
 2026-11-24 20:39:23.123456
@@ -276,13 +276,13 @@ order-2026-000123456789
 6ba7b810-9dad-11d1-80b4-00c04fd430c8
 d41d8cd98f00b204e9800998ecf8427e
 e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855
-4111111111111111ab4111111111111111cd4111111111111111
+4000056655665556ab4000056655665556cd4000056655665556
 da39a3ee5e6b4b0d3255bfef95601890afd80709
 sha256:9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08
 00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01
 price 1299.00 EUR, 3 items
 total=1299.00
-0.4111111111111111
+0.4000056655665556
 3.141592653589793
 1e-07
 ISBN 978-3-16-148410-0
@@ -306,6 +306,7 @@ user@localhost
 git@github.com:ann/shop.git
 logo@2x.png
 pkg@1.2.3
+shop:1.2@sha256:9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08
 name@sha256:abc
 the bearer of news
 bearer authentication
