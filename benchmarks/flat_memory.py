@@ -4,9 +4,10 @@
 
 A process under ``aftertrace run`` serves requests of its own: spans with attributes and events, calls, lines, values of
 many kinds, exceptions raised and handled, tasks, generators that are dropped half-way; now and then a thread, a class,
-and code that is compiled, run and dropped. Its anonymous memory and its ring's are looked at forty times. Prints them,
-and KiB per million requests (least squares over what follows the first tenth). No agent reads along: its memory has
-its own bound.
+and code that is compiled, run and dropped. Its memory is looked at forty times: what it holds itself, and what it has
+touched of the ring, which is of one size from the start (its definitions fill more slowly than its records). Prints KiB
+per million requests (least squares over what follows the first tenth). No agent reads along: its memory has its own
+bound.
 """
 
 from __future__ import annotations
@@ -141,9 +142,9 @@ async def serve(count: int) -> None:
 
 
 def slope(looks: list[dict[str, int]]) -> float:
-    """KiB per million requests, least squares; the first tenth is left out (caches, the ring's pages)."""
+    """KiB of its own memory per million requests, least squares; the first tenth is left out: caches fill."""
     after = [look for look in looks if look["requests"] > looks[-1]["requests"] / 10]
-    xs, ys = [look["requests"] / 1e6 for look in after], [look["anonymous_kib"] + look["ring_kib"] for look in after]
+    xs, ys = [look["requests"] / 1e6 for look in after], [look["anonymous_kib"] for look in after]
     x, y = sum(xs) / len(xs), sum(ys) / len(ys)
     spread = sum((a - x) ** 2 for a in xs)
     return sum((a - x) * (b - y) for a, b in zip(xs, ys, strict=True)) / spread if spread else 0.0
@@ -189,11 +190,10 @@ def main() -> None:
     if given.json:
         print(json.dumps({"level": given.level, "bare": given.bare, "looks": looks, "kib_per_million": per_million}))
         return
-    grown = last["anonymous_kib"] + last["ring_kib"] - first["anonymous_kib"] - first["ring_kib"]
-    print(
-        f"{last['requests']:,} requests, {last['records']:,} records at level {'bare' if given.bare else given.level}:"
-    )
-    print(f"{grown} KiB more than after {first['requests']:,}; {per_million:.0f} KiB per million")
+    own, ring = (last[name] - first[name] for name in ("anonymous_kib", "ring_kib"))
+    level = "bare" if given.bare else given.level
+    print(f"{last['requests']:,} requests, {last['records']:,} records at level {level}:")
+    print(f"{own} KiB more than after {first['requests']:,}, {per_million:.1f} KiB per million; {ring} KiB of the ring")
 
 
 if __name__ == "__main__":

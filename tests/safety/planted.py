@@ -148,7 +148,7 @@ line = handover.connect(Path(sock), 5)
 said = {"service.version": "7", "deploy.password": "hunter2resource", "db": "redis://:hunter2said@cache"}
 handover.send(line, handover.Ring(_native.process_uid().hex(), os.getpid(), "safe", "lines", said), _native.ring_fd())
 line.recv(4096)
-handover.send(line, handover.source_file(program, Path(program).read_bytes()))
+handover.send(line, handover.SourceFile(program, Path(program).read_bytes()))
 
 def log(message, *args):
     _native.log(9, "app", message, args, "app.py", 1, "case", None)
