@@ -23,7 +23,10 @@ def _runtime_dir() -> str:
 
 
 def _data_dir() -> str:
-    return f"{os.environ.get('XDG_DATA_HOME') or os.path.expanduser('~/.local/share')}/aftertrace"  # noqa: PTH111
+    home = os.path.expanduser("~")  # noqa: PTH111
+    if not home.startswith("/"):  # a user without a name, and without HOME
+        return f"{_runtime_dir()}/data"
+    return f"{os.environ.get('XDG_DATA_HOME') or f'{home}/.local/share'}/aftertrace"
 
 
 class Settings(Fields):

@@ -12,7 +12,7 @@ from aftertrace.wire.handover import SetLevel
 from .conftest import Agent, environment, recorded, run
 
 # Small ones of the interpreter's, most of them in C. None of them imports another.
-FOREIGN = {"__future__", "_datetime", "_json", "_socket", "atexit", "binascii", "gc"}
+FOREIGN = {"__future__", "_datetime", "_json", "_socket", "atexit", "binascii", "errno", "fcntl", "gc", "resource"}
 OURS = {
     "aftertrace",
     "aftertrace._native",

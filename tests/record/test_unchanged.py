@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
@@ -296,10 +297,23 @@ def test_a_hung_agent_holds_up_neither_start_nor_fork_nor_end(tmp_path: Path, so
     assert time.monotonic() - begun < 10
 
 
-def test_a_stranger_s_directory_gets_no_ring(tmp_path: Path, agent: Agent) -> None:
+def test_a_stranger_s_agent_gets_no_ring_and_it_is_told(tmp_path: Path) -> None:
     if os.geteuid() != 0:
-        pytest.skip("only root can give a directory away")
-    os.chown(agent.path.parent, 12345, 12345)
+        pytest.skip("only root can be somebody else")
     (tmp_path / "app.py").write_text("import time\ntime.sleep(0.5)\n")
-    assert run(recorded(agent.path, [sys.executable, "app.py"]), tmp_path).returncode == 0
-    assert not agent.processes
+    with tempfile.TemporaryDirectory() as directory:  # not below what only root may enter
+        os.chown(directory, 12345, -1)
+        os.seteuid(12345)  # as whom it listens: the kernel tells it to whoever connects
+        try:
+            agent = Agent(Path(directory) / "a.sock")
+        finally:
+            os.seteuid(0)
+        words = recorded(agent.path, [sys.executable, "app.py"])
+        done = run(words, tmp_path)
+        assert done.returncode == 0
+        assert done.stderr.count("AFTERTRACE_AGENT_USER=12345") == 1
+        assert not any(process.ring for process in agent.processes)
+        done = run(words, tmp_path, AFTERTRACE_AGENT_USER="12345")
+        assert (done.returncode, done.stderr) == (0, "")
+        agent.wait(lambda processes: any(process.ring for process in processes))
+        agent.close()

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import _socket  # not what a library such as gevent puts in its place
+import errno
 import os
+import stat
 import sys
+from fcntl import F_DUPFD_CLOEXEC, fcntl
+from resource import RLIMIT_NOFILE, getrlimit
 
 from aftertrace.wire import handover
 from aftertrace.wire.handover import Lines
@@ -13,9 +17,11 @@ TYPE_CHECKING = False  # nothing is imported at a start that can be done without
 if TYPE_CHECKING:
     from collections.abc import Container
 
+    from aftertrace.settings import Settings
     from aftertrace.wire.handover import Message
 
 _fstat = os.fstat  # taken now: the program may put another in its place
+_LONGEST = 107  # bytes of a Unix socket's path
 _NUMBER = 4  # bytes of one of a peer's credentials
 
 
@@ -29,7 +35,7 @@ class Connection:
 
     def __init__(self, path: str, trusted: Container[int]) -> None:
         """OSError: nobody is there; Distrusted: somebody who is none of the trusted users (uids)."""
-        self._socket = _socket.socket(_socket.AF_UNIX, _socket.SOCK_STREAM | _socket.SOCK_CLOEXEC)
+        self._socket = _aside(_socket.socket(_socket.AF_UNIX, _socket.SOCK_STREAM | _socket.SOCK_CLOEXEC))
         self._identity = identity(self._socket.fileno())
         self._lines = Lines()
         self._socket.setblocking(False)
@@ -83,6 +89,47 @@ def _check_listener(connection: _socket.socket, trusted: Container[int]) -> None
     credentials = connection.getsockopt(_socket.SOL_SOCKET, _socket.SO_PEERCRED, 3 * _NUMBER)  # pid, uid, gid
     uid = int.from_bytes(credentials[_NUMBER : 2 * _NUMBER], sys.byteorder)
     if uid not in trusted:
-        raise Distrusted(
-            f"the agent there runs as user {uid}; to let it read what is recorded here, set AFTERTRACE_AGENT_USER={uid}"
-        )
+        raise Distrusted(distrust(uid))
+
+
+def trusted(settings: Settings) -> frozenset[int]:
+    """The users whose agent may read what this process records."""
+    return frozenset({os.geteuid(), 0, settings.agent_user} - {-1})
+
+
+def distrust(uid: int) -> str:
+    return f"the agent there runs as user {uid}; to let it read what is recorded here, set AFTERTRACE_AGENT_USER={uid}"
+
+
+def trouble(path: str, error: Exception) -> str:
+    """Why the agent at ``path`` cannot be reached, as a sentence's part; "" when there is none."""
+    if isinstance(error, Distrusted):
+        return f"{path}: {error}"
+    if isinstance(error, PermissionError):
+        gid = os.getegid()
+        return f"{path} does not admit user {os.geteuid()}; start the agent with AFTERTRACE_AGENT_GROUP={gid} for that"
+    if isinstance(error, FileNotFoundError | ConnectionRefusedError | NotADirectoryError):
+        return ""
+    return f"{path}: {getattr(error, 'strerror', None) or error}"
+
+
+def look(path: str, trusted: Container[int]) -> None:
+    """Whether this user could reach the agent at ``path``, without connecting. OSError, Distrusted."""
+    if len(os.fsencode(path)) > _LONGEST:
+        raise OSError(errno.ENAMETOOLONG, f"longer than a socket's path may be ({_LONGEST} bytes)")
+    found = os.stat(path)
+    if not stat.S_ISSOCK(found.st_mode):
+        raise FileNotFoundError(path)
+    if found.st_uid not in trusted:
+        raise Distrusted(distrust(found.st_uid))
+    if not os.access(path, os.W_OK, effective_ids=True):
+        raise PermissionError(path)
+
+
+def _aside(fresh: _socket.socket) -> _socket.socket:
+    """The same under a number that the program does not meet: its descriptors have those of a bare run."""
+    most = min(getrlimit(RLIMIT_NOFILE)[0] % (1 << 64), 1024)
+    try:
+        return _socket.socket(fileno=fcntl(fresh.fileno(), F_DUPFD_CLOEXEC, max(most - 32, 3)))
+    finally:
+        fresh.close()

@@ -12,7 +12,7 @@ import os
 import time
 
 from aftertrace import _native
-from aftertrace.record.connection import Connection, Distrusted, identity
+from aftertrace.record.connection import Connection, identity, trouble
 from aftertrace.record.sources import Sources
 from aftertrace.wire.handover import Ok, Refused, Ring, SetLevel, Switch
 
@@ -157,12 +157,10 @@ class Link:
             return
         try:
             connection = Connection(self._path, self._trusted)
-        except (FileNotFoundError, ConnectionRefusedError, BlockingIOError):  # nobody, or many at once
+        except BlockingIOError:  # many at once
             return
         except (OSError, ValueError) as error:
-            self.trouble = (
-                f"{self._path}: {error if isinstance(error, Distrusted) else getattr(error, 'strerror', None) or error}"
-            )
+            self.trouble = trouble(self._path, error)
             return
         self._connection = connection
         self._offered = isinstance(offer, Ring)

@@ -1,6 +1,8 @@
-"""How large the ring may be: min(16 MiB, 3 % of the memory that the cgroup allows) (D2)."""
+"""How large the ring may be: min(16 MiB, 3 % of the memory that the cgroup or RLIMIT_AS allows) (D2)."""
 
 from __future__ import annotations
+
+from resource import RLIMIT_AS, getrlimit
 
 MOST = 16 << 20
 LEAST = 512 << 10
@@ -12,8 +14,8 @@ def ring_bytes(asked: int) -> int:
     """Bytes of the ring; ``asked`` is the setting, 0 when there is none."""
     if asked:
         return max(asked, 2 * 65536)
-    limit = memory_limit()
-    return MOST if limit is None else max(LEAST, min(MOST, int(limit * _SHARE)))
+    limits = [limit for limit in (memory_limit(), getrlimit(RLIMIT_AS)[0]) if limit is not None and limit >= 0]
+    return max(LEAST, min(MOST, int(min(limits) * _SHARE))) if limits else MOST
 
 
 def definitions_bytes(ring: int) -> int:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import atexit
 import os
 import sys
-import time
+from time import time as _time  # the program may put another in its place
 
 from aftertrace import _native
 from aftertrace.record import loaded, memory, resource
+from aftertrace.record.connection import trusted
 from aftertrace.record.fork import Forks
 from aftertrace.record.link import Link
 from aftertrace.record.roots import entry_directories, rules
@@ -70,12 +71,12 @@ class Recorder:
         self._argv = switches.shortened(sys.orig_argv)
         self._asleep = False  # two of its kind have died early: the agent's list alone does not wake it
         self._socket = os.path.abspath(settings.agent_socket)
-        self._trusted = {os.geteuid(), 0, settings.agent_user}
+        self._trusted = trusted(settings)
         self.link = Link(self._socket, self._trusted, self._offer, self._order)
 
     def is_off(self) -> bool:
         """Whether the agent's list says that this process is not to be recorded; it is told."""
-        now = time.time()
+        now = _time()
         found = (off for off in switches.read(switches.path(self._socket), self._trusted))
         off = next((off for off in found if off.holds(self.service, self._argv, now)), None)
         if off is None:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from aftertrace.errors import CannotRun, CommandNotFound
+from aftertrace.record.connection import look, trouble, trusted
 from aftertrace.record.program import Program, is_python, shebang
 from aftertrace.settings import Settings
 
@@ -33,11 +34,13 @@ def command(words: list[str], settings: Settings, say: Callable[[str], object]) 
     found = resolve(words)
     env = dict(os.environ)
     if settings.enabled:
-        for sentence in warnings(found, settings):
+        said = warnings(found, settings)
+        for sentence in said.values():
             say(sentence)
-        env |= environment(env, settings, found)
-    sys.stdout.flush()
-    sys.stderr.flush()
+        env |= environment(env, settings, found) | {"AFTERTRACE_TOLD": ",".join(said)}
+    for stream in (sys.stdout, sys.stderr):
+        if stream is not None:  # it may be closed
+            stream.flush()
     try:
         os.execve(found.executable, found.words, env)  # noqa: S606  # becoming the program is the point
     except (OSError, ValueError) as error:
@@ -72,18 +75,22 @@ def _python_words(executable: str, words: list[str]) -> list[str]:
     return [*line, executable, *words[1:]] if line and is_python(line[0]) else []
 
 
-def warnings(found: Command, settings: Settings) -> list[str]:
-    """What keeps this command, or its recording, from being what the person expects."""
-    said = []
+def warnings(found: Command, settings: Settings) -> dict[str, str]:
+    """What keeps this command, or its recording, from being what the person expects: slug -> sentence."""
+    said: dict[str, str] = {}
     if found.python:
         isolated = Program(found.python).isolated
         if isolated:
             flags = " and ".join(dict.fromkeys(isolated))
-            said.append(f"Python started with {flags} reads no environment: the program runs, and is not recorded.")
-    if not Path(settings.agent_socket).is_socket():
-        said.append(
-            f"no agent at {settings.agent_socket}: what is recorded stays in the process until one starts"
-            " (aftertrace up, or aftertrace agent)."
+            said["isolated"] = (
+                f"Python started with {flags} reads no environment: the program runs, and is not recorded."
+            )
+    try:
+        look(settings.agent_socket, trusted(settings))
+    except (OSError, ValueError) as error:
+        why = trouble(settings.agent_socket, error) or f"no agent at {settings.agent_socket}"
+        said["no-agent"] = (
+            f"{why}: what is recorded stays in the process until one starts (aftertrace up, or aftertrace agent)."
         )
     return said
 
@@ -93,8 +100,8 @@ def environment(env: Mapping[str, str], settings: Settings, found: Command) -> d
     added = {
         "PYTHONPATH": first_on(env.get("PYTHONPATH", "")),
         "AFTERTRACE_LEVEL": settings.level,
-        "AFTERTRACE_ROOT": str(Path(settings.root).absolute()),
-        "AFTERTRACE_AGENT_SOCKET": str(Path(settings.agent_socket).absolute()),
+        "AFTERTRACE_ROOT": _absolute(settings.root),
+        "AFTERTRACE_AGENT_SOCKET": _absolute(settings.agent_socket),
         "AFTERTRACE_DEFAULT_SERVICE": service_of(found),
     }
     if settings.budget:
@@ -106,6 +113,13 @@ def environment(env: Mapping[str, str], settings: Settings, found: Command) -> d
     if settings.exclude:
         added["AFTERTRACE_EXCLUDE"] = ",".join(settings.exclude)
     return added
+
+
+def _absolute(path: str) -> str:
+    try:
+        return str(Path(path).absolute())
+    except OSError:  # the working directory is gone: the program says what it cannot do without it
+        return path
 
 
 def service_of(found: Command) -> str:

@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from collections.abc import Container, Iterable
     from typing import Any
 
+# Taken now: the program may put its own in their place before it forks.
+_open, _fstat, _read, _close = os.open, os.fstat, os.read, os.close
+
 _LIMIT = 1 << 20  # bytes of the file that are read
 _WORDS, _WORD = 64, 512  # of a command line
 
@@ -52,18 +55,18 @@ def shortened(argv: Iterable[str]) -> tuple[str, ...]:
 def read(file: str, trusted: Container[int]) -> list[Off]:
     """What the list says, if its owner (a uid) is to be believed. [] for none, or for what is no list."""
     try:
-        descriptor = os.open(file, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
+        descriptor = _open(file, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
     except (OSError, ValueError):
         return []
     try:
-        found = os.fstat(descriptor)
+        found = _fstat(descriptor)
         if found.st_uid not in trusted or not stat.S_ISREG(found.st_mode):
             return []
-        return decode(os.read(descriptor, _LIMIT))
+        return decode(_read(descriptor, _LIMIT))
     except OSError:
         return []
     finally:
-        os.close(descriptor)
+        _close(descriptor)
 
 
 def write(file: str, offs: Iterable[Off]) -> None:
