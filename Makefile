@@ -6,7 +6,7 @@ SOURCES := $(shell find src native examples -type f -name '*.py' -o -type f -nam
 PYTEST_ARGS ?=
 DEMO_ARGS ?=
 
-.PHONY: demo test lint native-check dev clean
+.PHONY: demo test lint native-check transparency dev clean
 
 demo: .venv/$(FIRST)/.installed
 	.venv/$(FIRST)/bin/aftertrace demo $(DEMO_ARGS)
@@ -23,6 +23,10 @@ lint: .venv/$(FIRST)/.linters
 # The recorder's own tests under AddressSanitizer + UBSan, and under Valgrind.
 native-check: .venv/$(FIRST)/.installed
 	sh tests/native/check.sh .venv/$(FIRST)/bin/python
+
+# The test suites of well-known packages, bare and recorded: PACKAGES="click flask" for some; some 40 minutes for all.
+transparency: .venv/$(FIRST)/.installed
+	nice -n 10 .venv/$(FIRST)/bin/python -m transparency $(TRANSPARENCY_ARGS) $(PACKAGES)
 
 # The package is installed as its users install it, not in place: the tests test the wheel.
 .venv/%/.installed: $(SOURCES)

@@ -7,6 +7,7 @@ bare runs disagree about are set aside. Exit code 0: no differences but those of
 from __future__ import annotations
 
 import json
+import signal
 import sys
 import time
 from collections.abc import Callable
@@ -72,11 +73,14 @@ def _judge(package: Package, built: Any, differences: list[compare.Difference], 
     title = f"{package.name} {package.version}"
     progress.begin(f"{title}: prepared")
     room = rooms.prepare(package, built)
-    runs: list[Run] = []
-    for name, recorded in (("bare", False), ("recorded", True), ("bare-again", False)):
-        runs.append(run(room, name, recorded=recorded, progress=progress.begin(f"{title}: {name}")))
-        progress.end(f"{title}: {name}: {runs[-1].passed} passed, {runs[-1].wall:.1f} s")
-    return compare.judge(package, *runs, differences)
+
+    def done(name: str, *, recorded: bool = False) -> Run:
+        found = run(room, name, recorded=recorded, progress=progress.begin(f"{title}: {name}"))
+        progress.end(f"{title}: {name}: {found.passed} passed, {found.wall:.1f} s")
+        return found
+
+    first, second, third = done("bare"), done("recorded", recorded=True), done("bare-again")
+    return compare.judge(package, first, second, third, differences)
 
 
 def _answer(verdicts: list[Verdict], failed: dict[str, str], *, as_json: bool) -> None:
@@ -87,6 +91,7 @@ def _answer(verdicts: list[Verdict], failed: dict[str, str], *, as_json: bool) -
 
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # what was started is ended, as on Ctrl-C
     try:
         command(standalone_mode=False)
     except click.ClickException as error:

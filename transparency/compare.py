@@ -72,7 +72,9 @@ def judge(package: Package, first: Run, recorded: Run, second: Run, differences:
         if found.recorded != found.bare:
             match = next((entry for entry in expected if entry.same(found)), None)
             (verdict.expected if match else verdict.unexpected).append(match or found)
-    verdict.vanished = [entry for entry in expected if entry not in verdict.expected and entry.test not in verdict.unsteady]
+    verdict.vanished = [
+        entry for entry in expected if entry not in verdict.expected and entry.test not in verdict.unsteady
+    ]
     return verdict
 
 

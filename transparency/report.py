@@ -36,7 +36,10 @@ def text(verdicts: list[Verdict], failed: dict[str, str]) -> str:
     """A table, and below it whatever is to be told about each package."""
     rows = [_HEAD, *(_row(verdict) for verdict in verdicts)]
     widths = [max(len(row[i]) for row in rows) for i in range(len(_HEAD))]
-    lines = ["  ".join(_cell(word, width, i) for i, (word, width) in enumerate(zip(row, widths, strict=True))) for row in rows]
+    lines = [
+        "  ".join(_cell(word, width, i) for i, (word, width) in enumerate(zip(row, widths, strict=True)))
+        for row in rows
+    ]
     for verdict in verdicts:
         lines += _told(verdict)
     lines += [f"{name}: not run: {why}" for name, why in failed.items()]

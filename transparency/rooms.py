@@ -49,7 +49,9 @@ def wheel() -> Path:
 
 def _sources() -> str:
     digest = hashlib.sha256()
-    files = [path for top in ("src", "native") for path in (CHECKOUT / top).rglob("*") if path.suffix in {".py", ".c", ".h"}]
+    files = [
+        path for top in ("src", "native") for path in (CHECKOUT / top).rglob("*") if path.suffix in {".py", ".c", ".h"}
+    ]
     for path in sorted([*files, CHECKOUT / "setup.py", CHECKOUT / "pyproject.toml"]):
         digest.update(f"{path.relative_to(CHECKOUT)}\0".encode() + path.read_bytes())
     return digest.hexdigest()[:16]

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import select
 import signal
 import subprocess
 import time
@@ -41,20 +43,18 @@ def run(room: Room, name: str, *, recorded: bool, progress: Callable[[int, int],
     """``name`` is of the run's files; ``progress`` is called now and then with the tests done and their number."""
     told = room.directory / f"{name}.jsonl"
     told.unlink(missing_ok=True)
-    process = subprocess.Popen(
-        _words(room, recorded=recorded),
-        cwd=room.tree / room.package.directory,
-        env=_environment(room, told),
-        stdin=subprocess.DEVNULL,
-        stdout=(room.directory / f"{name}.log").open("wb"),
-        stderr=subprocess.STDOUT,
-        start_new_session=True,
-    )
+    with (room.directory / f"{name}.log").open("wb") as log:
+        process = subprocess.Popen(
+            _words(room, recorded=recorded),
+            cwd=room.tree / room.package.directory,
+            env=_environment(room, told),
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
     started = time.monotonic()
-    try:
-        status, cpu = _wait(process, lambda: progress(*_done(told)))
-    finally:
-        _end_group(process.pid)
+    status, cpu = _wait(process, lambda: progress(*_done(told)))
     return _read(told, status, cpu, time.monotonic() - started)
 
 
@@ -88,31 +88,25 @@ def _wait(process: subprocess.Popen[bytes], each_second: Callable[[], object]) -
     deadline = time.monotonic() + LIMIT
     ended = os.pidfd_open(process.pid)
     try:
-        while not _readable(ended):
+        while not (in_time := _readable(ended)) and time.monotonic() < deadline:
             each_second()
-            if time.monotonic() > deadline:
-                _end_group(process.pid)
-                _, _, usage = os.wait4(process.pid, 0)
-                return f"not done after {LIMIT:.0f} s", usage.ru_utime + usage.ru_stime
     finally:
         os.close(ended)
-    _, status, usage = os.wait4(process.pid, 0)
-    process.returncode = os.waitstatus_to_exitcode(status)
-    return str(process.returncode), usage.ru_utime + usage.ru_stime
+        _end_group(process.pid)
+        _, status, usage = os.wait4(process.pid, 0)
+        process.returncode = os.waitstatus_to_exitcode(status)
+    how = str(process.returncode) if in_time else f"not done after {LIMIT:.0f} s"
+    return how, usage.ru_utime + usage.ru_stime
 
 
 def _readable(descriptor: int) -> bool:
-    import select  # noqa: PLC0415
-
     return bool(select.select([descriptor], [], [], 1.0)[0])
 
 
 def _end_group(group: int) -> None:
     """What the tests left running, too."""
-    try:
+    with contextlib.suppress(ProcessLookupError):
         os.killpg(group, signal.SIGKILL)
-    except ProcessLookupError:
-        pass
 
 
 def _lines(told: Path) -> list[dict[str, Any]]:

@@ -38,7 +38,7 @@ class _Result(unittest.TextTestResult):
     def addSubTest(self, test, subtest, err):
         super().addSubTest(test, subtest, err)
         if err is not None:
-            self._add(f"failed{subtest._subDescription()}", err)
+            self._add(f"failed {subtest.id().removeprefix(test.id())}", err)
 
     def addSkip(self, test, reason):
         super().addSkip(test, reason)
