@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import textwrap
 import zipfile
 
@@ -194,3 +195,18 @@ def test_nothing_is_imported_that_the_program_does_not(modules: Runner):
         "huey",
         "opentelemetry",
     }
+
+
+def test_nothing_of_a_data_store_is_loaded_before_the_program_loads_it(runner: Runner):
+    ran = runner.good("""
+        import json, sys
+        ours = "aftertrace.record.boundaries."
+        names = ["psycopg", "psycopg_pool", "asyncpg", "redis", "sqlalchemy", "sqlite3"]
+        names += [ours + name for name in ("psycopg", "asyncpg", "redis", "sqlalchemy", "sqlite", "sql", "stores")]
+        print(json.dumps([name for name in names if name in sys.modules]))
+        import asyncpg
+        print(json.dumps([name for name in names if name in sys.modules]))
+    """)
+    before, after = (json.loads(line) for line in ran.out.splitlines())
+    assert before == []
+    assert after == ["asyncpg", *(f"aftertrace.record.boundaries.{name}" for name in ("asyncpg", "sql", "stores"))]

@@ -1,7 +1,10 @@
 """psycopg 3, both kinds of connection: a CLIENT span around each statement, COPY, commit and connect, inside a trace.
 
 Of a server-side cursor the DECLARE and each FETCH are spans; of a pipeline, its waiting for the results. A COPY's span
-and that of a stream() last as long as the program reads or writes, and are not current meanwhile.
+and that of a stream() last as long as the program reads or writes, and are not current meanwhile. A statement that a
+pipeline queues is a span that ends at once: its error, if any, is in the PIPELINE that follows, or where it is fetched.
+
+What still tells: a connection's __dict__ holds `_aftertrace`, and the code objects of stream()'s generators are ours.
 """
 
 from __future__ import annotations
