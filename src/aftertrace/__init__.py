@@ -22,9 +22,20 @@ def keep(reason: str, **attributes: Any) -> None:
         native.keep(reason, attributes or None)
 
 
+def _not_here(**_words: Any) -> bool:
+    """``install()`` in a sub-interpreter: it cannot be recorded."""
+    if sys.stderr is not None:
+        print("aftertrace: sub-interpreter: what runs in a sub-interpreter is not recorded.", file=sys.stderr)
+    return False
+
+
 def __getattr__(name: str) -> Any:
     if name == "install":
-        from aftertrace.record.install import install  # noqa: PLC0415  # `import aftertrace` stays light
-
+        try:
+            from aftertrace.record.install import install  # noqa: PLC0415  # `import aftertrace` stays light
+        except ImportError as error:
+            if "subinterpreter" not in str(error):
+                raise
+            return _not_here
         return install
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

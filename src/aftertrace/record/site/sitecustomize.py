@@ -20,10 +20,17 @@ def _stay_first() -> None:
         os.environ["PYTHONPATH"] = os.pathsep.join([here] + [entry for entry in entries if entry != here])
 
 
+def _told() -> str:
+    """What has been said; by another interpreter of this process too, where Python can look (3.14)."""
+    look = getattr(os, "reload_environ", None) and getattr(sys.modules.get("posix"), "_create_environ", None)
+    fresh = look() if look else {}
+    return os.fsdecode(fresh.get(b"AFTERTRACE_TOLD", b"")) or os.environ.get("AFTERTRACE_TOLD", "")
+
+
 def _say(sentence: str) -> None:
     """Once for a program and its children, on stderr."""
     slug = sentence.partition(":")[0]
-    told = os.environ.get("AFTERTRACE_TOLD", "").split(",")
+    told = _told().split(",")
     if slug in told:
         return
     os.environ["AFTERTRACE_TOLD"] = ",".join([word for word in told if word] + [slug])
@@ -43,6 +50,9 @@ def _record() -> None:
     try:
         from aftertrace.record import bootstrap  # noqa: PLC0415  # may be missing in this interpreter
     except ImportError as error:
+        if "subinterpreter" in str(error):
+            _say("sub-interpreter: what runs in a sub-interpreter is not recorded; the main interpreter is.")
+            return
         _say(f"not-installed: {sys.executable} does not find {error.name}; install aftertrace there.")
         return
     bootstrap.start(_say)
