@@ -21,14 +21,6 @@ static struct {
     double budget;
 } settings;
 
-static int refuse_subinterpreter(void)
-{
-    if (PyInterpreterState_Get() == PyInterpreterState_Main())
-        return 0;
-    PyErr_SetString(PyExc_RuntimeError, "aftertrace does not record in sub-interpreters");
-    return -1;
-}
-
 /* From pthread_atfork: before anything of the child's can run. */
 static void forget_in_child(void)
 {
@@ -126,7 +118,7 @@ static PyObject *start(PyObject *module, PyObject *args, PyObject *kwargs)
         PyErr_SetString(PyExc_RuntimeError, "already started");
         return NULL;
     }
-    if (refuse_subinterpreter() < 0 || rules_set(roots, libraries, include, exclude) < 0 || take_keys(keys) < 0)
+    if (rules_set(roots, libraries, include, exclude) < 0 || take_keys(keys) < 0)
         return NULL;
     settings.ring_bytes = (size_t)ring_bytes;
     settings.defs_bytes = (size_t)defs_bytes;
@@ -293,8 +285,19 @@ static PyMethodDef functions[] = {
     {NULL, NULL, 0, NULL},
 };
 
+/* An interpreter of the old kind (mod_wsgi's) may load what does not support it, and would share our state. */
+static int refuse_loading(void)
+{
+    if (PyInterpreterState_Get() == PyInterpreterState_Main())
+        return 0;
+    PyErr_SetString(PyExc_ImportError, "module aftertrace._native does not support loading in subinterpreters");
+    return -1;
+}
+
 static int populate(PyObject *module)
 {
+    if (refuse_loading() < 0)
+        return -1;
     if (PyModule_AddIntConstant(module, "FORMAT_VERSION", 1) < 0 || PyModule_AddIntConstant(module, "LEVEL_SPANS", LEVEL_SPANS) < 0 ||
         PyModule_AddIntConstant(module, "LEVEL_CALLS", LEVEL_CALLS) < 0 || PyModule_AddIntConstant(module, "LEVEL_LINES", LEVEL_LINES) < 0)
         return -1;

@@ -24,8 +24,8 @@ def start(
     keys: Sequence[str] = (),  # further names to redact, any spelling
     budget: float = 1.0,  # share of the process's CPU time that recording code may cost; 1: no limit
 ) -> None:
-    """Makes the ring and begins to record. OSError: no ring can be had; RuntimeError: already started, or a
-    sub-interpreter; ValueError: a size or the level. Code that exists already is not seen until arm(). For tests of
+    """Makes the ring and begins to record. OSError: no ring can be had; RuntimeError: already started;
+    ValueError: a size or the level. Code that exists already is not seen until arm(). For tests of
     the fallbacks, the environment may say AFTERTRACE_FRAMES=public (frames through the documented API only) and
     AFTERTRACE_RING_MEMORY=file (no memfd)."""
 
