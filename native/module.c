@@ -152,6 +152,23 @@ static PyObject *reopen(PyObject *module, PyObject *unused)
     Py_RETURN_NONE;
 }
 
+static int call_later(void *function)
+{
+    PyObject *result = PyObject_CallNoArgs(function);
+    Py_XDECREF(result);
+    PyErr_Clear(); /* it would be raised in whatever was interrupted */
+    Py_DECREF((PyObject *)function);
+    return 0;
+}
+
+static PyObject *later(PyObject *module, PyObject *function)
+{
+    if (Py_AddPendingCall(call_later, Py_NewRef(function)) == 0)
+        Py_RETURN_TRUE;
+    Py_DECREF(function);
+    Py_RETURN_FALSE;
+}
+
 static PyObject *set_level(PyObject *module, PyObject *arg)
 {
     long level = PyLong_AsLong(arg);
@@ -268,6 +285,7 @@ static PyMethodDef functions[] = {
     {"stop", stop, METH_NOARGS, "Ends recording; the ring stays readable."},
     {"close", close_, METH_NOARGS, "Marks the ring as ended in order, and stops."},
     {"reopen", reopen, METH_NOARGS, "A new ring, in a forked child."},
+    {"later", later, METH_O, "Calls a function on the main thread, between two instructions."},
     {"ring_fd", ring_fd, METH_NOARGS, "The ring's file descriptor; -1: none."},
     {"process_uid", process_uid, METH_NOARGS, "16 random bytes."},
     {"set_level", set_level, METH_O, "How much is recorded from now on."},

@@ -39,6 +39,10 @@ def reopen() -> None:
     """In a forked child (the extension has switched itself off there): a new ring, uid and pid, same settings.
     OSError as start()."""
 
+def later(function: Callable[[], object], /) -> bool:
+    """Calls it on the main thread, between two instructions, soon and once; what it raises is dropped. False: it will
+    not be called, too many calls wait already."""
+
 def ring_fd() -> int:
     """The memfd, owned by the extension; -1 when there is none."""
 

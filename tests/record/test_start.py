@@ -66,6 +66,14 @@ def test_boundaries_load_little_beside_what_they_wait_for(tmp_path: Path, agent:
     assert added == {"aftertrace.record.boundaries.logs", "aftertrace.record.boundaries.threads"}
 
 
+def test_a_fork_loads_nothing(tmp_path: Path, agent: Agent) -> None:
+    """In the parent either, where the thread begins anew."""
+    text = f"import os\npid = os.fork()\nif pid: os.waitpid(pid, 0)\nsum(range(9))\n{TELL}"
+    words = [sys.executable, "-c", text]
+    added = modules(recorded(agent.path, words), tmp_path) - modules(words, tmp_path)
+    assert added <= OURS | FOREIGN
+
+
 def test_the_thread_imports_nothing_for_sources_and_orders(tmp_path: Path, agent: Agent) -> None:
     """A fork in the middle of an import on another thread would leave the child a lock that nobody opens."""
     (tmp_path / "app.py").write_text(f"def f(): pass\nf()\ninput()\n{TELL}\n")

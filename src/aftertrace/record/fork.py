@@ -74,8 +74,7 @@ def _threads() -> int:
 
 
 class _Later:
-    """Calls ``function`` on the main thread once os.fork() has returned: the warning has been decided on by then.
-    Must live as long as the process: the interpreter's queue holds it without a reference."""
+    """Calls ``function`` on the main thread once os.fork() has returned: the warning has been decided on by then."""
 
     def __init__(self, function: Callable[[], None]) -> None:
         self._function = function
@@ -87,17 +86,10 @@ class _Later:
         self._tries = 0
 
     def ask(self) -> None:
-        """Through Py_AddPendingCall, whose C callback is PyObject_IsTrue: it runs __bool__, and 0 means all is well."""
-        try:
-            import ctypes  # noqa: PLC0415  # only in a process that forks; it may be missing
-        except ImportError:
+        if not _native.later(self._look):
             self._function()
-            return
-        add = ctypes.pythonapi.Py_AddPendingCall
-        add.argtypes = (ctypes.c_void_p, ctypes.py_object)
-        add(ctypes.cast(ctypes.pythonapi.PyObject_IsTrue, ctypes.c_void_p), self)
 
-    def __bool__(self) -> bool:
+    def _look(self) -> None:
         """Between two instructions of some frame: while it is another's, hooks of the program may still be running."""
         self._tries += 1
         interrupted = sys._getframe().f_back  # noqa: SLF001  # None: the program has ended
@@ -105,4 +97,3 @@ class _Later:
             self._function()
         else:
             self.ask()
-        return False
