@@ -12,6 +12,7 @@
 enum { DEFINE_FILE = 1, DEFINE_CODE = 2, DEFINE_LEVEL = 3 };
 
 #define MAX_COPIES 1000   /* code objects of one place: generated again and again */
+#define FEW_COPIES 8
 #define PLACES 65536      /* counters of copies, a power of two */
 #define MAX_LIBRARY 4096  /* remembered file names that are not user code */
 #define MAX_FILES 65536
@@ -376,6 +377,8 @@ static int consider(PyCodeObject *code, int (*act)(PyCodeObject *code, uint32_t 
     if (user <= 0)
         return user;
     int copy = count_copy(code);
+    if (copy > FEW_COPIES && !governor_may_arm())
+        return 1; /* generated again and again, which has used up the budget */
     if (copy <= MAX_COPIES)
         return act(code, file) < 0 ? -1 : 1;
     if (copy == MAX_COPIES + 1)
@@ -388,6 +391,10 @@ static int ask_first(PyCodeObject *code, uint32_t file) { return monitoring_firs
 CodeInfo *codes_first_call(PyCodeObject *code)
 {
     uint32_t file = 0;
+    if (!governor_may_arm()) {
+        at_governor.library += COST_LIBRARY;
+        return NULL;
+    }
     uint64_t from = ring_ticks();
     PyObject *pending = PyErr_GetRaisedException();
     int armed = may_attach(code, &file) > 0 && attach(code, file) == 0;

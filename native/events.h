@@ -13,7 +13,7 @@ typedef struct {
 } EventKind;
 
 /* Which events of exceptions are on, in all code: they cannot be had for some code only before 3.15. */
-enum { EXCEPTIONS_UNWOUND = 0, EXCEPTIONS_RAISED = 1, EXCEPTIONS_ALL = 2 };
+enum { EXCEPTIONS_NONE = 0, EXCEPTIONS_UNWOUND = 1, EXCEPTIONS_RAISED = 2, EXCEPTIONS_ALL = 3 };
 
 extern const EventKind events_kinds[]; /* ends with a NULL name */
 extern int events_level;

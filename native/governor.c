@@ -8,12 +8,14 @@
 #include <time.h>
 
 #define SAFETY 1.3              /* cold caches, slower instructions: what no callback sees of its cost */
-#define WINDOW_S 1.0            /* of CPU time: in it costs are compared, and credit is held for so long */
+#define WINDOW_S 1.0            /* of CPU time: in it costs are compared */
+#define CREDIT_S 0.25           /* of CPU time, of which credit is held: no window of 1 s costs more than 1.25 budgets */
 #define LOOK_S 0.01             /* between two looks */
 #define PROMOTE_S 0.25          /* between two tries to promote */
 #define FIRST_RETRY_S 2.0       /* before code that was shed is tried again; doubles with each failure */
 #define RETRIES 8
 #define FORGIVEN_S 20.0         /* code that was promoted so long ago is not blamed for having failed before */
+#define DEBT 0.1                /* of the credit, that remains after shedding: nothing is armed until it is paid */
 #define CALM 0.6                /* of the budget: what is promoted, and what is left after shedding */
 #define SPANS_LEAVE 0.25        /* of the budget is for code, whatever spans take */
 #define LINES_ASSUMED 2         /* of ns: a line's cost as multiple of COST_LINE, before any was seen */
@@ -155,8 +157,9 @@ static double measure(void)
     g.library_s += library;
     g.arming_s += g.arming;
     double earned = fmax(g.budget * passed - spans, g.budget * passed * SPANS_LEAVE);
+    double credit = g.credit; /* at the start there is more */
     g.credit += earned - code - library - g.arming;
-    g.credit = fmin(fmax(g.credit, -g.budget * WINDOW_S), g.budget * WINDOW_S);
+    g.credit = fmin(fmax(g.credit, -g.budget * CREDIT_S), fmax(g.budget * CREDIT_S, credit));
     g.seen = at_governor.modelled;
     g.library_seen = at_governor.library;
     g.arming = 0;
@@ -235,6 +238,8 @@ static void lower(const Candidate *candidate)
 /* Lowers the hottest until what is left costs no more than `most`; returns what is left. */
 static double shed_until(double left, double most, int pinned)
 {
+    if (left <= most)
+        return left;
     found.count = 0;
     for (CodeInfo *info = codes_first(); info; info = codes_next(info))
         offer_code(info, most / 256, pinned);
@@ -259,7 +264,7 @@ static void shed(void)
         shed_until(left, allowance(), 1); /* the reserve is used up too */
     g.shed = g.looked;
     g.code_heat = fmin(g.code_heat, fmax(left, 0)); /* what was shed costs nothing any more */
-    g.credit = fmax(g.credit, 0);                   /* and is not held against what is left */
+    g.credit = fmax(g.credit, -DEBT * g.budget * CREDIT_S); /* and is not held against what is left */
 }
 
 /* -- promoting ------------------------------------------------------------------------------------------------------- */
@@ -272,7 +277,7 @@ static double predicted(const CodeInfo *info)
     const CodeUse *use = &info->use;
     if (!info->own) {
         double age = g.looked - use->shed_at; /* nothing was seen of it since: what was known of it fades */
-        return (double)use->shed_heat * g.cpu_heat * exp2(-age / 10);
+        return (double)use->shed_heat * g.cpu_heat * exp2(-age / (FIRST_RETRY_S * (double)(1 << use->failures)));
     }
     double line = (double)use->lines_per_call > 0 ? (double)use->lines_per_call : (double)(COST_LINE * LINES_ASSUMED) * info->sets.count;
     return seconds((double)use->count_heat * line);
@@ -327,7 +332,7 @@ static void promote(void)
 void governor_set_budget(double budget)
 {
     g.budget = budget;
-    g.credit = fmin(g.credit, budget * WINDOW_S);
+    g.credit = fmin(g.credit, budget * CREDIT_S);
     if (governor_limits())
         return;
     for (CodeInfo *info = codes_first(); info; info = codes_next(info))
@@ -346,7 +351,7 @@ static void look(void)
     if (governor_limits() && events_level > LEVEL_SPANS) {
         if (g.credit < 0)
             shed();
-        else if (g.looked - g.promoted > PROMOTE_S && g.credit > 0.4 * g.budget * WINDOW_S)
+        else if (g.looked - g.promoted > PROMOTE_S && g.credit > CALM * g.budget * CREDIT_S)
             promote();
     }
     g.look_ticks = ring_ticks() + (uint64_t)(LOOK_S * (double)ring_rate());
@@ -393,6 +398,8 @@ void governor_timed(void)
     if (to > g.look_ticks || g.touched_count == TOUCHED)
         governor_look();
 }
+
+int governor_may_arm(void) { return !governor_limits() || g.credit >= 0; }
 
 uint8_t governor_first_level(const CodeInfo *info)
 {

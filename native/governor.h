@@ -10,7 +10,7 @@
 /* ns, the interpreter's own part of it (COST_DISPATCH) included; the bytes come on top, 1 ns each (benchmarks/governor.py). */
 enum {
     COST_START = 34, COST_RETURN = 26, COST_LINE = 26, COST_SWITCH = 44, COST_EXCEPTION = 70, COST_FRAME = 60,
-    COST_LIBRARY = 25, /* an exception's event in code that is not recorded */
+    COST_LIBRARY = 25, /* an event of code that is not recorded: an exception's, or a first call in bad times */
     COST_DISPATCH = 15,
     /* with what our boundaries in Python do for one (benchmarks/boundaries.py) */
     COST_ENTRY_SPAN = 9000, COST_EXIT_SPAN = 6000, COST_SPAN = 1200, COST_LOG = 1700,
@@ -40,6 +40,7 @@ void governor_timed(void);
 /* Looks around now: when nothing runs that would do it. Never raises. */
 void governor_look(void);
 
+int governor_may_arm(void); /* else later: the next call asks again */
 uint8_t governor_first_level(const CodeInfo *info); /* of code that was never called */
 void governor_arming(uint64_t ticks);               /* what it took to arm code, or to change its events */
 

@@ -220,6 +220,18 @@ static PyObject *hot(PyObject *module, PyObject *arg)
     return most == -1 && PyErr_Occurred() ? NULL : governor_hot(most);
 }
 
+static PyObject *set_code_level(PyObject *module, PyObject *args)
+{
+    PyCodeObject *code;
+    int level;
+    if (!PyArg_ParseTuple(args, "O!i:set_code_level", &PyCode_Type, &code, &level) || !valid(1, 1, level))
+        return NULL;
+    CodeInfo *info = settings.started && at_ring.stretch ? code_info(code) : NULL;
+    if (info && (level < LEVEL_LINES || info->lines))
+        codes_set_level(info, (uint8_t)level, CAUSE_COLD);
+    return PyBool_FromLong(info != NULL);
+}
+
 /* Code objects are found by their file and first line: the same in every process of a service. */
 static PyObject *focus(PyObject *module, PyObject *args)
 {
@@ -295,6 +307,7 @@ static PyMethodDef functions[] = {
     {"govern", govern, METH_NOARGS, "Looks at the budget now."},
     {"usage", usage, METH_NOARGS, "What recording costs."},
     {"hot", hot, METH_O, "The code objects that cost most."},
+    {"set_code_level", set_code_level, METH_VARARGS, "The level of one code object."},
     {"focus", focus, METH_VARARGS, "Lines of code that took part in a failure."},
     {"arm", arm, METH_O, "Classifies one code object that existed before start()."},
     {"why_user", why_user, METH_O, "Whether a file is user code, and which rule says so."},

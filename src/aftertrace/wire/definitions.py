@@ -38,7 +38,7 @@ class LevelChange:
     """From ``ticks`` on, a code object is recorded at this level: 0 spans (nothing of it), 1 calls, 2 lines. Code that
     has none is at its process's level.
 
-    Of EXCEPTIONS: 2 all events, 1 without those of handling, 0 unwinding only.
+    Of EXCEPTIONS: 3 all events, 2 without those of handling, 1 unwinding only, 0 none.
     """
 
     code: int
