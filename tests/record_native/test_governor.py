@@ -1,4 +1,4 @@
-"""The budget: who is shed, who is not, who comes back, and that what is read of a frame is right whatever its level was meanwhile."""
+"""The budget: who is shed, who is not, who comes back; and what is read of a frame is right, whatever its levels were."""
 
 from __future__ import annotations
 
@@ -134,13 +134,15 @@ def test_the_budget_is_kept(tmp_path: Path, name: str) -> None:
     seen = run(tmp_path, text, budget=0.02, **FIXED)
     found = said(seen)
     assert found["share"] <= 0.025, found
-    assert found["usage"]["demotions"] > 0 and seen.status["doubts"] == 0
+    assert found["usage"]["demotions"] > 0
+    assert seen.status["doubts"] == 0
     assert all(CAUSES[change.cause] in CAUSES.values() and change.level <= 3 for change in seen.definitions.levels)
 
 
 def test_without_a_limit_nothing_is_shed(tmp_path: Path) -> None:
     found = said(run(tmp_path, PRELUDE + ADVERSARIES["fib"] + "\ntold(hot, 0.1)\n", **FIXED))
-    assert found["usage"]["demotions"] == 0 and found["share"] > 0.1
+    assert found["usage"]["demotions"] == 0
+    assert found["share"] > 0.1
     assert found["levels"]["fib"] == found["levels"]["hot"] == 2
 
 
@@ -274,7 +276,8 @@ def test_whatever_the_levels_were_what_is_read_is_right(tmp_path: Path, frames: 
     text = FLIPS + "for seed in range(60):\n    chance = random.Random(seed)\n    outer(4)\n"
     seen = run(tmp_path, text, environment={"AFTERTRACE_FRAMES": frames})
     found = steps(seen)
-    assert seen.status["doubts"] == 0 and len(found) > 3000
+    assert seen.status["doubts"] == 0
+    assert len(found) > 3000
     for one in found:
         held = one.names
         if one.function == "f" and one.kind != "Start":
