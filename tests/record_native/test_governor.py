@@ -1,4 +1,4 @@
-"""The budget: who is shed, who is not, who comes back; and what is read of a frame is right, whatever its levels were."""
+"""The budget: who is shed, who is not, who comes back; what is read of a frame is right, whatever its levels were."""
 
 from __future__ import annotations
 
