@@ -113,7 +113,7 @@ def _made(args: tuple[Any, ...], kwargs: dict[str, Any], *, many: bool = False) 
     query = args[1] if len(args) > 1 else kwargs.get("query", kwargs.get("statement"))
     parameters = args[2] if len(args) > 2 else kwargs.get("params_seq" if many else "params")
     found = sql.statement(_text(query) or "", parameters=many or sql.given(parameters))
-    return sql.span(found, above, _base(args[0].connection), _SCOPE, parameters if many else None)
+    return sql.span(found, above, _base(args[0]._conn), _SCOPE, parameters if many else None)  # noqa: SLF001
 
 
 def _execute(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Open | None:

@@ -10,7 +10,7 @@ from typing import Any
 
 from aftertrace._native import Span
 from aftertrace.record.boundaries.calls import CLIENT, Open, around, around_async, close, opened, patch_all
-from aftertrace.record.boundaries.stores import Instrumentors, Kept, address, parent
+from aftertrace.record.boundaries.stores import Instrumentors, Kept, parent
 
 NAME = "redis"
 _SCOPE = "aftertrace.redis"
@@ -87,9 +87,12 @@ def _base(client: Any) -> dict[str, Any]:
     asked = getattr(pool, "connection_kwargs", None)
     if type(asked) is not dict:
         return told
-    told |= address(asked.get("host") or asked.get("path"), asked.get("port"))
-    database = asked.get("db")
-    if type(database) in {int, str}:
+    host, port, database = asked.get("host") or asked.get("path"), asked.get("port"), asked.get("db")
+    if type(host) is str:
+        told["server.address"] = host
+    if type(port) is int:
+        told["server.port"] = port
+    if type(database) is int or type(database) is str:
         told["db.namespace"] = str(database)
     return told
 

@@ -42,13 +42,14 @@ def given(parameters: Any) -> bool:
 
 
 _PLAIN = (tuple, list, dict)
+_COUNTED = (list, tuple)
 
 
 def span(found: Statement, above: Span, base: dict[str, Any], scope: str, many: Any = None) -> Span:
     """A statement's span, to which nothing has been done yet; base: what is told of its connection; many: the
     parameters of an executemany(), of which only a plain sequence is counted."""
     attributes = {**base, "db.query.text": found.text}
-    size = len(many) if type(many) in {list, tuple} else 0
+    size = len(many) if many is not None and type(many) in _COUNTED else 0
     if size > 1:
         attributes["db.operation.batch.size"] = size
         attributes["db.operation.name"] = f"BATCH {found.operation}" if found.operation else "BATCH"
