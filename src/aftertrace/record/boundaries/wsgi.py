@@ -9,6 +9,7 @@ forgets a response does not leave its thread in it.
 from __future__ import annotations
 
 import functools
+import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextvars import ContextVar
 from typing import Any
@@ -150,7 +151,9 @@ def _begin(app: App, environ: Environ, entered: Any) -> Request | None:
         return None
     if entered is not None and outer is None and span is not None and span.kind == SERVER:
         return None  # an ASGI application or an instrumentation is around it
-    if contrib.suppressed() or contrib.sees(app if entered is None else entered):
+    if "opentelemetry.context" in sys.modules and (
+        contrib.suppressed() or contrib.sees(app if entered is None else entered)
+    ):
         return None
     return Request(environ)
 
@@ -232,7 +235,8 @@ class _Chunks:
 
     def __next__(self) -> Any:
         request = self._request
-        tokens = _enter(request)
+        bags = guarded(NAME, propagation.enter_baggage, request.bags) if request.bags else None
+        token, outer = attach(request.span), under_way.set(request)  # _enter(), in place: it runs for each chunk
         try:
             return next(self._iterator)
         except StopIteration:
@@ -244,7 +248,10 @@ class _Chunks:
             step_aside(error)
             raise
         finally:
-            _leave(tokens)
+            detach(token)
+            under_way.reset(outer)
+            if bags is not None:
+                guarded(NAME, propagation.leave_baggage, bags)
 
 
 def _close(request: Request, close: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
