@@ -147,7 +147,7 @@ def test_a_server_s_workers_are_recorded(name: str, tmp_path: Path, agent: Agent
     (tmp_path / "app.py").write_text(ASGI)
     port = free_port()
     last = f"127.0.0.1:{port}" if name.startswith("gunicorn") else str(port)
-    words = recorded(agent.path, [str(BIN / SERVERS[name][0]), *SERVERS[name][1:], last])
+    words = recorded(agent.path, [str(BIN / SERVERS[name][0]), *SERVERS[name][1:], last], "--budget", "100%")
     with serving(words, tmp_path, port) as server:
         answers = [get(port, "/hello").split() for _ in range(20)]
         assert {path for _, path in answers} == {b"/hello"}
