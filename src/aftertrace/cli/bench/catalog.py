@@ -64,6 +64,7 @@ class Tool:
     wrap: Callable[[list[str]], list[str]] = lambda python: python
     environment: Environment = lambda _: {}
     needs: tuple[str, ...] = ()
+    sent_as: str = ""  # how the paths at the sink begin of one that knows only a host
     levels: tuple[str, ...] = ()  # that are switched inside the process, each a row; the first is the base
     pauses: bool = False  # its events can be switched off and on inside the process
     beside: Callable[[int], list[str]] | None = None  # a command that watches the server's pid; it says ATTACHED
@@ -178,9 +179,11 @@ def _others() -> list[Tool]:
     return [
         Tool("opentelemetry", "opentelemetry-instrument, OTLP in batches", TRACING,
              _beside("opentelemetry-instrument"), _otel_env, otel),
-        Tool("ddtrace", "ddtrace-run", TRACING, _beside("ddtrace-run"), _ddtrace_env, ("ddtrace",)),
+        Tool("ddtrace", "ddtrace-run", TRACING, _beside("ddtrace-run"), _ddtrace_env, ("ddtrace",),
+             sent_as="v0."),
         Tool("sentry", "sentry_sdk, every request traced", TRACING, environment=_sentry_env, needs=("sentry_sdk",)),
-        Tool("logfire", "logfire, OTLP in batches", TRACING, environment=_logfire_env, needs=("logfire",)),
+        Tool("logfire", "logfire, OTLP in batches", TRACING, environment=_logfire_env, needs=("logfire",),
+             sent_as="v1"),
         Tool("logging", "a DEBUG line per call to a file", LOGGING, environment=_logging_env),
         Tool("viztracer", "every call into its ring, never written", environment=_tool_env("viztracer"),
              needs=("viztracer",)),

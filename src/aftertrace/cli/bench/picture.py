@@ -20,7 +20,8 @@ WIDTH, MARGIN, GAP = 1180, 40, 36
 PANEL = (WIDTH - 2 * MARGIN - GAP) / 2
 ROW, HEAD, AXIS = 22, 58, 30
 LABEL, VALUE = 128, 74  # columns beside a panel's axis
-COLUMNS = (0, 120, 290, 600, 790)  # of the approaches
+NUMBER = 26  # of an axis, with the room around it
+COLUMNS = (0, 110, 320, 610, 790)  # of the approaches
 LOWEST = 0.9  # of the ratios: what is faster than the bare program by more is not believed
 TICKS = (1.0, 1.1, 1.5, 2.0, 3.0, 5.0, 10.0, 20.0, 50.0, 100.0)
 PAPER, INK, SOFT, RULE, BAND = "#ffffff", "#1c1e21", "#6b7178", "#e3e6e9", "#edeff1"
@@ -116,10 +117,13 @@ def _panel(sheet: Page, one: Table, corner: Point, high: float) -> None:
     axis = Axis(left + LABEL, left + PANEL - VALUE, LOWEST, high)
     first, bottom = top + HEAD, top + HEAD + ROW * len(one.rows)
     sheet.box((axis.at(1 - one.noise), first - 10), (axis.at(1 + one.noise), bottom - 8), BAND)
+    free = 0.0  # from where there is room for the next number
     for tick in TICKS:
-        if tick <= high:
-            sheet.line((axis.at(tick), first - 10), (axis.at(tick), bottom - 8), SOFT if tick == 1 else RULE, 0.5)
-            sheet.text(axis.at(tick), bottom + 2, f"{tick:g}", size=10.5, colour=SOFT, anchor="mm")
+        x = axis.at(tick)
+        if tick <= high and x >= free:
+            sheet.line((x, first - 10), (x, bottom - 8), SOFT if tick == 1 else RULE, 0.5)
+            sheet.text(x, bottom + 2, f"{tick:g}", size=10.5, colour=SOFT, anchor="mm")
+            free = x + NUMBER
     for number, row in enumerate(one.rows):
         _row(sheet, row, axis, left, first + ROW * number)
 

@@ -15,6 +15,7 @@ from aftertrace import __version__
 from aftertrace.cli.bench.catalog import AUTO, BARE, BASE_LEVEL, CONTROL, KERNEL, OURS, Tool
 from aftertrace.cli.bench.estimates import Added, Estimate, added, chance_of, estimate, percentile, rounded, verdict
 from aftertrace.cli.bench.found import Found, Latencies
+from aftertrace.cli.bench.records import Left
 from aftertrace.cli.bench.slices import Pair
 from aftertrace.settings import Settings
 
@@ -23,6 +24,14 @@ OVERLOADED = 0.97  # of what is offered; who answers less cannot take that rate
 NOT_MEASURED = Added()
 
 type Groups = Sequence[Sequence[Pair]]
+
+
+@dataclass(frozen=True, slots=True)
+class Fidelity:
+    """Of what levels calls and lines record of a request, the shares that another level does: 0 to 1."""
+
+    calls: float
+    lines: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +52,7 @@ class Row:
     agent: float | None = None
     records: Mapping[str, float] = field(default_factory=dict)  # by kind
     functions: Mapping[str, tuple[float, float]] = field(default_factory=dict)  # records, bytes
+    fidelity: Fidelity | None = None
 
     def to_json(self) -> dict[str, Any]:
         return {
@@ -58,6 +68,7 @@ class Row:
             "agent_us_per_request": rounded(self.agent, 2),
             "records_per_request": dict(self.records),
             "records_by_function": dict(self.functions),
+            "share_recorded": asdict(self.fidelity) if self.fidelity else None,
         }
 
 
@@ -181,8 +192,28 @@ def _measured(found: Found, name: str) -> dict[str, Any]:
     if not steady:
         return _added(found, name)
     left = steady[-1].left
+    fidelity = _fidelity(found, left)
     agent = statistics.fmean(one.agent for one in steady) / 1000
-    return {**_added(found, name), "agent": agent, "records": left.kinds, "functions": left.functions}
+    return {
+        **_added(found, name),
+        "agent": agent,
+        "records": left.kinds,
+        "functions": left.functions,
+        "fidelity": fidelity,
+    }
+
+
+def _fidelity(found: Found, left: Left) -> Fidelity | None:
+    """None when those levels were not measured."""
+    calls, lines = (found.levels.get(f"{OURS} {level}") for level in ("calls", "lines"))
+    if not calls or not lines:
+        return None
+    started, ran = calls[-1].left.kinds.get("Start", 0), lines[-1].left.kinds.get("Line", 0)
+    if not started or not ran:
+        return None
+    return Fidelity(
+        round(min(left.kinds.get("Start", 0) / started, 1.0), 3), round(min(left.kinds.get("Line", 0) / ran, 1.0), 3)
+    )
 
 
 def _added(found: Found, name: str) -> dict[str, Any]:
@@ -211,18 +242,20 @@ def _percentile(bare: Latencies, mine: Latencies, control: Latencies, share: flo
 @dataclass(frozen=True, slots=True)
 class Approach:
     """One of the ways to see what a request did: added latency as shares of the bare program's over all programs
-    (lowest, highest), NaN when nothing of it was measured; ``told``: the share of them where it was told from noise."""
+    (lowest, median, highest), NaN when nothing of it was measured; ``told``: the share of them where it was told from
+    noise."""
 
     name: str
     by: str
     low: float
+    middle: float
     high: float
     told: float
     fidelity: str
     safe: str
 
     def to_json(self) -> dict[str, Any]:
-        return {**asdict(self), "low": rounded(self.low, 4), "high": rounded(self.high, 4)}
+        return {**asdict(self), **{name: rounded(getattr(self, name), 4) for name in ("low", "middle", "high")}}
 
 
 _PAGE = (
@@ -231,7 +264,6 @@ _PAGE = (
     ("tracing", "graph of requests", "yes"),
     (KERNEL, "kernel only", "yes"),
 )
-_FIDELITY = {"auto": "graph, calls, values, lines of cold code", "calls": "graph, calls, values"}
 
 
 def approaches(tables: Sequence[Table], tools: Sequence[Tool]) -> list[Approach]:
@@ -242,20 +274,26 @@ def approaches(tables: Sequence[Table], tools: Sequence[Tool]) -> list[Approach]
     for name, fidelity, safe in _PAGE:
         members = {tool.name for tool in tools if tool.approach == name}
         made.append(_approach(name, members, tables, fidelity, safe))
-    level = Settings().level
-    return [
-        *made,
-        _approach(OURS, {f"{OURS} {level}"}, tables, _FIDELITY.get(level, "graph, calls, values, lines"), "yes"),
-    ]
+    name = f"{OURS} {Settings().level}"
+    return [*made, _approach(OURS, {name}, tables, _seen(name, tables), "yes")]
+
+
+def _seen(name: str, tables: Sequence[Table]) -> str:
+    """What our level recorded while that was its cost."""
+    shares = [row.fidelity for one in tables for row in one.rows if row.name == name and row.fidelity]
+    if not shares:
+        return "graph, calls, lines and values as the budget allows"
+    calls, lines = (statistics.median(getattr(one, kind) for one in shares) for kind in ("calls", "lines"))
+    return f"graph, {calls:.0%} of calls with values, {lines:.0%} of lines"
 
 
 def _approach(name: str, members: Container[str], tables: Sequence[Table], fidelity: str, safe: str) -> Approach:
     rows = [(row, one.noise) for one in tables for row in one.rows if row.name in members]
     shares = [_share(row, noise) for row, noise in rows]
     by = ", ".join(dict.fromkeys(row.name for row, _ in rows))
-    low, high = (min(shares), max(shares)) if shares else (math.nan, math.nan)
+    low, middle, high = (min(shares), statistics.median(shares), max(shares)) if shares else [math.nan] * 3
     told = statistics.fmean(not row.verdict.startswith("cannot") for row, _ in rows) if rows else 0.0
-    return Approach(name, by, low, high, told, fidelity, safe)
+    return Approach(name, by, low, middle, high, told, fidelity, safe)
 
 
 def _share(row: Row, noise: float) -> float:

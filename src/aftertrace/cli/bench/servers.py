@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from aftertrace.cli.bench.catalog import ATTACHED, BARE, PROGRAMS, Place, Program, Tool
-from aftertrace.cli.demo.processes import Process, Processes, answers, free_ports, wait_until
+from aftertrace.cli.demo.processes import Process, Processes, answers, wait_until
 from aftertrace.errors import AftertraceError, Unavailable
 
 CONNECTIONS = 4
@@ -40,6 +40,7 @@ class Reading:
     wall: int
     requests: int
     bytes: int
+    port: int = 0  # 0: it does not listen yet
 
 
 @dataclass(slots=True)
@@ -48,10 +49,10 @@ class Server:
 
     tool: Tool
     process: Process
-    port: int
     control: socket.socket
     lines: TextIO
     closing: contextlib.ExitStack
+    port: int = 0
     load: Process | None = None
     beside: Process | None = None
 
@@ -91,6 +92,22 @@ def last_words(process: Process) -> str:
     return lines[-1] if lines else "nothing"
 
 
+def _connect(line: socket.socket, path: Path) -> None:
+    """The socket is there a moment before somebody listens on it."""
+    deadline = time.monotonic() + START_SECONDS
+    while line.connect_ex(str(path)) and time.monotonic() < deadline:
+        time.sleep(0.01)
+
+
+def _answers(server: Server) -> bool:
+    """Whether it serves; False too while it is ending, which the caller sees by itself."""
+    try:
+        server.port = server.ask().port
+    except BenchFailed:
+        return False
+    return bool(server.port) and answers(f"http://127.0.0.1:{server.port}/")
+
+
 @dataclass(slots=True)
 class Bench:
     """What all measurements share: the programs' copy, sink, agent, the generator of paced load."""
@@ -111,15 +128,14 @@ class Bench:
         """Bytes of bodies that the sink got from a tool so far."""
         with urllib.request.urlopen(f"http://127.0.0.1:{self.sink_port}/-/bytes", timeout=10) as answer:
             received: dict[str, int] = json.load(answer)
-        own = "v0." if tool.name == "ddtrace" else tool.name
-        return sum(size for path, size in received.items() if path.startswith(own))
+        return sum(size for path, size in received.items() if path.startswith(tool.sent_as or tool.name))
 
     def start(self, program: Program, tool: Tool, back: str) -> Server:
         """A server that answers. Raises Unavailable."""
         self._count += 1
         name = f"{program.name}-{tool.name}-{self._count}"
         place = Place(self.directory, f"http://127.0.0.1:{self.sink_port}/{tool.name}", self.agent_socket)
-        [port], control = free_ports(1), self.directory / f"{self._count}.sock"
+        control = self.directory / f"{self._count}.sock"
         env = {
             **clean_environment(),
             "BENCH_CONTROL": str(control),
@@ -129,15 +145,18 @@ class Bench:
             "PYTHONHASHSEED": "0",  # else two equal processes lay out their dicts differently
             **tool.environment(place),
         }
-        words = tool.wrap([sys.executable, "-m", f"{PACKAGE}.serve", program.module, str(port)])
+        words = tool.wrap([sys.executable, "-m", f"{PACKAGE}.serve", program.module])
         process = self.processes.start(name, words, env=env, cwd=self.directory)
-        wait_until(lambda: answers(f"http://127.0.0.1:{port}/"), process, START_SECONDS)
-        beside = self._start_beside(name, tool, process.pid)
+        wait_until(control.exists, process, START_SECONDS)
         with contextlib.ExitStack() as stack:
             line = stack.enter_context(socket.socket(socket.AF_UNIX))
             line.settimeout(ANSWER_SECONDS)
-            line.connect(str(control))
-            return Server(tool, process, port, line, line.makefile("r"), stack.pop_all(), beside=beside)
+            _connect(line, control)
+            server = Server(tool, process, line, stack.enter_context(line.makefile("r")), stack)
+            wait_until(lambda: _answers(server), process, START_SECONDS)
+            server.beside = self._start_beside(name, tool, process.pid)
+            server.closing = stack.pop_all()
+        return server
 
     def _start_beside(self, name: str, tool: Tool, pid: int) -> Process | None:
         """What watches the server from outside, once it does."""
@@ -201,7 +220,6 @@ class Bench:
         for server in servers:
             if server.load is not None:
                 server.begin()  # a stopped process does not take SIGTERM
-            server.lines.close()
             server.closing.close()
         self.processes.stop_some(
             [one for server in servers for one in (server.load, server.beside, server.process) if one]

@@ -11,7 +11,7 @@ from aftertrace.cli.bench.estimates import Added, Estimate
 from aftertrace.cli.bench.report import Approach, Row, Table
 from aftertrace.show.console import Console
 
-_HEAD = ("", "CPU/request", "throughput", "in process", "p50", "p99", "bytes", "agent", "verdict")
+_HEAD = ("", "CPU/request", "throughput", "in process", "p50", "p99", "bytes", "calls/lines", "agent", "verdict")
 
 
 def render(tables: Sequence[Table], page: Sequence[Approach], machine: dict[str, Any], console: Console) -> str:
@@ -30,7 +30,10 @@ def _program(one: Table, console: Console) -> Iterator[str]:
     rows = [_HEAD, *(_cells(row) for row in one.rows)]
     widths = [max(len(row[at]) for row in rows) for at in range(len(_HEAD))]
     for number, row in enumerate(rows):
-        cells = [cell.ljust(width) if at in {0, 8} else cell.rjust(width) for at, (cell, width) in _zip(row, widths)]
+        cells = [
+            cell.ljust(width) if at in {0, len(_HEAD) - 1} else cell.rjust(width)
+            for at, (cell, width) in _zip(row, widths)
+        ]
         line = "  ".join(cells).rstrip()
         doubtful = number and one.rows[number - 1].verdict.startswith("cannot")
         yield console.dim(line) if number == 0 or doubtful else line
@@ -52,6 +55,7 @@ def _cells(row: Row) -> tuple[str, ...]:
         late or _added(row.p50),
         late or _added(row.p99),
         _size(row.bytes),
+        f"{row.fidelity.calls:.0%}/{row.fidelity.lines:.0%}" if row.fidelity else "",
         f"{row.agent:.0f} us" if row.agent is not None else "",
         row.verdict if row.name != CONTROL else "control",
     )
@@ -93,9 +97,10 @@ def latency(one: Approach) -> str:
         return "not measured"
     if not one.told:
         return f"< {_percent(one.high)}"
-    if one.told < 1:
-        return f"up to {_percent(one.high)}"
-    return _percent(one.high) if one.low == one.high else f"{_percent(one.low)} to {_percent(one.high)}"
+    if one.low == one.high:
+        return _percent(one.high)
+    low = _percent(one.low) if one.told == 1 else "?"
+    return f"{_percent(one.middle)} ({low} to {_percent(one.high)})"
 
 
 def _percent(share: float) -> str:
@@ -105,13 +110,15 @@ def _percent(share: float) -> str:
 def _legend(machine: dict[str, Any], console: Console) -> Iterator[str]:
     where = f"{machine['cpu']}, {machine['cores']} cores, load {machine['load']}, CPython {machine['python']}"
     yield console.dim(f"{where}.")
-    yield console.dim("CPU/request, throughput: ratios to the bare program, medians of neighbouring slices, with the")
     yield console.dim(
-        "half of a 95 % interval. In process: what events add, switched within one process. p50, p99: added"
+        "CPU/request, throughput: ratios to the bare program, medians of neighbouring slices, with half of a 95 %"
     )
     yield console.dim(
-        "at half of the bare program's throughput; overload: it cannot serve that. Bytes: ring, log, or sent."
+        "interval. In process: what events add, switched within one process. p50, p99: added at half of the bare"
     )
     yield console.dim(
-        "<: not told from noise. Latency added, by approach: of a request that waits for no other (its CPU)."
+        "program's throughput; overload: it cannot serve that. Bytes: ring, log, or sent. Calls/lines: what is"
+    )
+    yield console.dim(
+        "recorded of all. <: not told from noise. Latency added by an approach: its CPU, median of the programs."
     )

@@ -29,6 +29,7 @@ class Control(threading.Thread):
         self._listener.bind(path)
         self._listener.listen()
         self._reads = 0
+        self.port = 0  # of the server, once it listens
 
     def run(self) -> None:
         while True:
@@ -43,7 +44,7 @@ class Control(threading.Thread):
             _switch(words[1])
         answer = {"cpu": time.process_time_ns(), "wall": time.monotonic_ns(), "requests": tick() - self._reads}
         self._reads += 1
-        return answer | {"bytes": _written()}
+        return answer | {"bytes": _written(), "port": self.port}
 
 
 def _native() -> Any:

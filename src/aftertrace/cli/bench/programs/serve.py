@@ -1,9 +1,10 @@
-"""``python -m PACKAGE.serve PROGRAM PORT``: one of the programs as a server of one process, on loopback."""
+"""``python -m PACKAGE.serve PROGRAM``: one of the programs as a server of one process, on a free port of loopback."""
 
 from __future__ import annotations
 
 import importlib
 import os
+import socket
 import sys
 from pathlib import Path
 from typing import Any
@@ -15,34 +16,29 @@ _IDLE_S = 600  # the load on a server stands still while others have their turn
 
 
 def main() -> None:
-    name, port = sys.argv[1], int(sys.argv[2])
     tool = os.environ.get("BENCH_TOOL", "")
-    Control(os.environ["BENCH_CONTROL"]).start()
+    control = Control(os.environ["BENCH_CONTROL"])
+    control.start()
     prepare(tool)
-    module = importlib.import_module(f".{name}", __package__)
-    run(tool, lambda: _serve(module, port, tool), Path(str(module.__file__)))
+    module = importlib.import_module(f".{sys.argv[1]}", __package__)
+    with socket.create_server(("127.0.0.1", 0), backlog=128) as listener:
+        control.port = listener.getsockname()[1]
+        run(tool, lambda: _serve(module, listener, tool), Path(str(module.__file__)))
 
 
-def _serve(module: Any, port: int, tool: str) -> None:
+def _serve(module: Any, listener: socket.socket, tool: str) -> None:
+    if tool == "logfire":
+        _logfire(module)
     if hasattr(module, "application") or name_of(module.app) == "Flask":
-        _serve_wsgi(module, port, tool)
+        from waitress import serve  # noqa: PLC0415
+
+        app = module.application() if hasattr(module, "application") else module.app
+        serve(app, sockets=[listener], threads=8, channel_timeout=_IDLE_S)
         return
     import uvicorn  # noqa: PLC0415
 
-    if tool == "logfire":
-        _logfire(module)
-    uvicorn.run(
-        module.app, host="127.0.0.1", port=port, log_level="warning", access_log=False, timeout_keep_alive=_IDLE_S
-    )
-
-
-def _serve_wsgi(module: Any, port: int, tool: str) -> None:
-    from waitress import serve  # noqa: PLC0415
-
-    if tool == "logfire":
-        _logfire(module)
-    app = module.application() if hasattr(module, "application") else module.app
-    serve(app, host="127.0.0.1", port=port, threads=8, channel_timeout=_IDLE_S)
+    config = uvicorn.Config(module.app, log_level="warning", access_log=False, timeout_keep_alive=_IDLE_S)
+    uvicorn.Server(config).run(sockets=[listener])
 
 
 def name_of(value: object) -> str:
