@@ -27,6 +27,7 @@ typedef struct {
 /* What recording it costs (governor.c): ns as counted since the last look, s of the last window. */
 typedef struct {
     uint32_t calls_cost, lines_cost, calls;
+    uint32_t outside;          /* calls outside of any trace that it stands under, ever */
     uint8_t touched, failures; /* times that it was promoted in vain */
     float calls_heat, lines_heat, count_heat;
     float lines_per_call;      /* ns of a call's lines, 0: never seen */

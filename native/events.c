@@ -143,6 +143,8 @@ static inline void write_start(Event *event, uint64_t parent, uint64_t site)
     record_commit(&out);
     event->info->use.calls++;
     governor_call(event->info, COST_START);
+    if (!event->thread->context.serial)
+        event->thread->shadow.entries[0].info->use.outside++;
 }
 
 static void on_start(PyObject *const *args)

@@ -40,7 +40,7 @@ static struct {
     uint64_t timed_from, timed_cost;     /* the sample that is being taken */
     uint64_t timing;                     /* ticks that reading the clock takes */
     double code_s, spans_s, arming_s, library_s; /* ever */
-    uint64_t demotions, promotions;
+    uint64_t demotions, promotions, calls;
     double exceptions_retry;
     int exceptions_failures;
     int looking, paused;
@@ -122,6 +122,7 @@ static void fold(CodeUse *use)
     use->calls_heat += (float)seconds(use->calls_cost);
     use->lines_heat += (float)seconds(use->lines_cost);
     use->count_heat += (float)use->calls;
+    g.calls += use->calls;
     use->calls_cost = use->lines_cost = use->calls = 0;
     use->touched = 0;
 }
@@ -420,19 +421,39 @@ PyObject *governor_usage(void)
     for (CodeInfo *info = codes_first(); info; info = codes_next(info))
         levels[info->level]++;
     double window = fmax(g.cpu_heat, 1e-9);
-    return Py_BuildValue("{s:d,s:d,s:d,s:d,s:d,s:d,s:d,s:d,s:d,s:d,s:d,s:i,s:i,s:i,s:i,s:K,s:K}", "budget", g.budget, "cpu_s", g.cpu, "code_s",
+    return Py_BuildValue("{s:d,s:d,s:d,s:d,s:d,s:d,s:d,s:d,s:d,s:d,s:d,s:i,s:i,s:i,s:i,s:K,s:K,s:K}", "budget", g.budget, "cpu_s", g.cpu, "code_s",
                          g.code_s, "exceptions_s", g.library_s, "spans_s", g.spans_s, "arming_s", g.arming_s, "code_share",
                          g.code_heat / window, "exceptions_share", g.library_heat / window, "spans_share", g.spans_heat / window, "credit_s",
                          g.credit, "scale", g.scale, "at_spans", levels[0], "at_calls", levels[1], "at_lines", levels[2], "exceptions",
-                         events_exceptions, "demotions", g.demotions, "promotions", g.promotions);
+                         events_exceptions, "demotions", g.demotions, "promotions", g.promotions, "calls", g.calls);
 }
 
-static PyObject *describe(const Candidate *one)
+static PyObject *describe_outside(const Candidate *one)
+{
+    const PyCodeObject *code = one->info->code;
+    return Py_BuildValue("(OOiI)", code->co_filename, code->co_qualname, code->co_firstlineno, one->info->use.outside);
+}
+
+static PyObject *describe_hot(const Candidate *one)
 {
     const CodeInfo *info = one->info;
     double window = fmax(g.cpu_heat, 1e-9);
     return Py_BuildValue("(OOiidd)", info->code->co_filename, info->code->co_qualname, info->code->co_firstlineno, (int)info->level,
                          (double)info->use.count_heat / window, info->level ? one->saved / window : (double)info->use.shed_heat);
+}
+
+/* The hottest of what was offered, as `describe` says it. */
+static PyObject *list_found(Py_ssize_t most, PyObject *(*describe)(const Candidate *))
+{
+    qsort(found.all, (size_t)found.count, sizeof *found.all, hotter);
+    PyObject *list = PyList_New(0);
+    for (int i = 0; list && i < found.count && i < most; i++) {
+        PyObject *one = describe(&found.all[i]);
+        if (!one || PyList_Append(list, one) < 0)
+            Py_CLEAR(list);
+        Py_XDECREF(one);
+    }
+    return list;
 }
 
 PyObject *governor_hot(Py_ssize_t most)
@@ -444,13 +465,14 @@ PyObject *governor_hot(Py_ssize_t most)
         if (heat > 0)
             offer(info, 0, heat, heat_of(&info->use));
     }
-    qsort(found.all, (size_t)found.count, sizeof *found.all, hotter);
-    PyObject *list = PyList_New(0);
-    for (int i = 0; list && i < found.count && i < most; i++) {
-        PyObject *one = describe(&found.all[i]);
-        if (!one || PyList_Append(list, one) < 0)
-            Py_CLEAR(list);
-        Py_XDECREF(one);
-    }
-    return list;
+    return list_found(most, describe_hot);
+}
+
+PyObject *governor_outside(Py_ssize_t most)
+{
+    found.count = 0;
+    for (CodeInfo *info = codes_first(); info; info = codes_next(info))
+        if (info->use.outside)
+            offer(info, 0, info->use.outside, 0);
+    return list_found(most, describe_outside);
 }

@@ -49,6 +49,7 @@ void governor_focus(CodeInfo *info, double seconds);
 
 PyObject *governor_usage(void);         /* new references, or NULL with an exception */
 PyObject *governor_hot(Py_ssize_t most);
+PyObject *governor_outside(Py_ssize_t most);
 
 void governor_touch(CodeInfo *info);
 

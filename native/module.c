@@ -220,6 +220,12 @@ static PyObject *hot(PyObject *module, PyObject *arg)
     return most == -1 && PyErr_Occurred() ? NULL : governor_hot(most);
 }
 
+static PyObject *outside(PyObject *module, PyObject *arg)
+{
+    Py_ssize_t most = PyLong_AsSsize_t(arg);
+    return most == -1 && PyErr_Occurred() ? NULL : governor_outside(most);
+}
+
 static PyObject *set_code_level(PyObject *module, PyObject *args)
 {
     PyCodeObject *code;
@@ -307,6 +313,7 @@ static PyMethodDef functions[] = {
     {"govern", govern, METH_NOARGS, "Looks at the budget now."},
     {"usage", usage, METH_NOARGS, "What recording costs."},
     {"hot", hot, METH_O, "The code objects that cost most."},
+    {"outside", outside, METH_O, "Which code runs outside of any trace."},
     {"set_code_level", set_code_level, METH_VARARGS, "The level of one code object."},
     {"focus", focus, METH_VARARGS, "Lines of code that took part in a failure."},
     {"arm", arm, METH_O, "Classifies one code object that existed before start()."},

@@ -67,11 +67,15 @@ def usage() -> dict[str, Any]:
     code that is not recorded), spans_s, arming_s since the start; code_share, exceptions_share, spans_share of CPU over
     about the last second of it; credit_s; scale (this machine's events against the reference's); at_spans, at_calls,
     at_lines (code objects that were called); exceptions (3 all events, 2 without handled, 1 unwinds only, 0 none); demotions,
-    promotions."""
+    promotions; calls that were recorded."""
 
 def hot(most: int, /) -> list[tuple[str, str, int, int, float, float]]:
     """(path, qualified name, first line, level, calls per second of CPU, share of CPU) of the code that costs most to
     record; of code at level 0 the share that it cost when it was shed."""
+
+def outside(most: int, /) -> list[tuple[str, str, int, int]]:
+    """(path, qualified name, first line, calls) of the outermost recorded functions under which calls ran outside of
+    any trace."""
 
 def set_code_level(code: CodeType, level: int, /) -> bool:
     """The level of one code object, as the governor would set it: for tests. False: not armed, or never called yet.

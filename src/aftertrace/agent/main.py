@@ -15,6 +15,7 @@ from typing import Any
 from aftertrace import __version__
 from aftertrace.agent.connection import Connection, Garbage
 from aftertrace.agent.deaths import Deaths
+from aftertrace.agent.focus import Focuses
 from aftertrace.agent.listen import Listener
 from aftertrace.agent.outbox import Outbox
 from aftertrace.agent.pack import Pack
@@ -28,11 +29,25 @@ from aftertrace.agent.tell import Counts, Teller
 from aftertrace.errors import UsageError
 from aftertrace.settings import Settings
 from aftertrace.wire import handover
-from aftertrace.wire.handover import Idle, Message, Ok, Refused, Ring, SetLevel, SourceFile, Status, Switch
+from aftertrace.wire.handover import (
+    Focus,
+    Idle,
+    Message,
+    Ok,
+    Refused,
+    Report,
+    Ring,
+    SetLevel,
+    SourceFile,
+    Status,
+    Switch,
+    Usage,
+)
 
 _FASTEST_S, _BUSY_S, _QUIET_S = 0.01, 0.05, 0.1  # between two looks at the rings
 _MUCH = 2 << 20  # bytes in one look, after which the next comes at once
 _MOST_CONNECTIONS = 2048
+_REPORT_S = 10.0  # how long processes report after somebody asked
 _PACK_S, _SHIP_S = 3.0, 3.0  # at the end
 _FOREIGN = UsageError("not-yours", "The agent runs as another user: only that user and root give orders.").to_json()
 
@@ -64,7 +79,8 @@ class Agent:
         self._outbox = Outbox(Path(settings.spool_dir), settings.spool_bytes, self._counts, teller)
         self._shipper = Shipper(where, settings.token, self._outbox, self._counts, teller)
         self._sources = Sources()
-        self._packer = Packer(Pack(self._sources, self._counts), self._outbox, teller)
+        self._focuses = Focuses()
+        self._packer = Packer(Pack(self._sources, self._counts), self._outbox, teller, self._focuses.took_part)
         self._tails = Tails(settings.agent_memory, self._counts, teller, self._release)
         self._connections: dict[Connection, Process | None] = {}
         self._idle: dict[Connection, Idle] = {}  # processes that are switched off
@@ -85,6 +101,8 @@ class Agent:
         if time.monotonic() >= self._next_look:
             self._look()
         self._pack()
+        for service, focus in self._focuses.fresh():
+            self._tell(service, focus)
 
     def _look(self) -> None:
         got = self._tails.poll()
@@ -177,8 +195,15 @@ class Agent:
                 self._take_idle(connection, message)
             case SetLevel() | Switch():
                 connection.send(_line(self._order(message) if self._may_order(connection) else _FOREIGN))
+            case Usage():
+                process = self._connections[connection]
+                if process is None:
+                    raise Garbage("a report before a ring")
+                process.usage = message
             case Status():
                 connection.send(_line(self.status()))
+                if message.watch:
+                    self._tell("", Report(_REPORT_S))
             case _:
                 raise Garbage("a message that only the agent sends")
 
@@ -200,6 +225,8 @@ class Agent:
         if process.pidfd >= 0 and process.pidfd not in self._selector.get_map():
             self._selector.register(process.pidfd, selectors.EVENT_READ, lambda _: self._died(process))
         connection.send(handover.encode(Ok(__version__)))
+        for focus in self._focuses.of(ring.service):
+            connection.send(handover.encode(focus))
         if off := self._switches.held(ring.service):
             connection.send(handover.encode(Switch(on=False, service=ring.service, reason=off.reason)))
         self._next_look = time.monotonic()
@@ -255,6 +282,13 @@ class Agent:
                 told += 1
         return {"told": told}
 
+    def _tell(self, service: str, message: Focus | Report) -> None:
+        """Every recorded process of a service, "" for all."""
+        for connection, process in list(self._connections.items()):
+            if process is not None and service in {"", process.ring.service}:
+                connection.send(handover.encode(message))
+                self._watch(connection)
+
     def _services(self) -> list[tuple[Connection, str]]:
         """Every process that is connected, recorded or not."""
         recorded = [(one, process.ring.service) for one, process in self._connections.items() if process is not None]
@@ -286,6 +320,7 @@ def _process(process: Process) -> dict[str, Any]:
         "pid": process.ring.pid,
         "process_uid": process.uid,
         "level": process.level,
+        "usage": process.usage.asdict() if process.usage else None,
         "connected": process.connected,
         "open_spans": len(process.watch.open),
         "sources": len(process.sources),

@@ -5,12 +5,14 @@ from __future__ import annotations
 import queue
 import threading
 import time
+from collections.abc import Callable
 from contextlib import suppress
 
 from aftertrace.agent.outbox import Outbox
 from aftertrace.agent.pack import Pack, Packed
-from aftertrace.agent.part import Job
+from aftertrace.agent.part import Job, Part
 from aftertrace.agent.tell import Teller
+from aftertrace.agent.watch import KEEP
 
 _MOST_JOBS = 128
 _MOST_PACKED = 2000  # records and spans
@@ -18,12 +20,14 @@ _BUSY = 6  # requests that wait in the outbox
 
 
 class Packer:
-    """Takes jobs; those that still lack a source wait for it, within their own time."""
+    """Takes jobs; those that still lack a source wait for it, within their own time. ``failed`` gets the parts of those
+    that were not only asked for."""
 
-    def __init__(self, pack: Pack, outbox: Outbox, teller: Teller) -> None:
+    def __init__(self, pack: Pack, outbox: Outbox, teller: Teller, failed: Callable[[Part], None]) -> None:
         self._pack = pack
         self._outbox = outbox
         self._teller = teller
+        self._failed = failed
         self._jobs: queue.SimpleQueue[Job | None] = queue.SimpleQueue()
         self._waiting: list[Job] = []
         self._packed = Packed()  # not yet in the outbox
@@ -63,13 +67,21 @@ class Packer:
             return False
         return True
 
+    def _prepare(self, job: Job) -> None:
+        if job.prepared:
+            return
+        job.prepare()
+        if any(name != KEEP for name in job.names):
+            for part in job.parts:
+                self._failed(part)
+
     def _turn(self, *, ended: bool = False) -> None:
         """What is ready goes in common requests; while the server is behind, in fewer and larger ones."""
         self._packed.add(self._pack.late_sources())
         waiting, self._waiting = self._waiting, []
         for job in waiting:
             try:
-                job.prepare()
+                self._prepare(job)
                 if job.lacks() and time.monotonic() < job.deadline:
                     self._waiting.append(job)
                 else:

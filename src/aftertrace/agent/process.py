@@ -16,7 +16,7 @@ from aftertrace.agent.watch import Watch
 from aftertrace.settings import LEVELS, Level
 from aftertrace.wire import definitions
 from aftertrace.wire.definitions import Definitions
-from aftertrace.wire.handover import Ring
+from aftertrace.wire.handover import Ring, Usage
 from aftertrace.wire.recording import Sample
 
 _POLLS = 4  # of 4 MB each, before the others have their turn
@@ -53,6 +53,7 @@ class Process:
         self.read_bytes = 0
         self.lost_bytes = 0
         self.watch = Watch()
+        self.usage: Usage | None = None  # what it reported last
         self.sources: dict[str, str] = {}  # path -> sha256
         self.losses: deque[tuple[int, int]] = deque(maxlen=_MOST_LOSSES)
         self._samples = array("Q")  # five numbers each, in the order of their ticks

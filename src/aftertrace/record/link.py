@@ -14,7 +14,7 @@ import time
 from aftertrace import _native
 from aftertrace.record.connection import Connection, identity, trouble
 from aftertrace.record.sources import Sources
-from aftertrace.wire.handover import Ok, Refused, Ring, SetLevel, Switch
+from aftertrace.wire.handover import Focus, Ok, Refused, Report, Ring, SetLevel, Switch, Usage
 
 TYPE_CHECKING = False  # nothing is imported at a start that can be done without
 if TYPE_CHECKING:
@@ -34,6 +34,7 @@ _AGAIN_S, _AGAIN_AT_MOST_S = 0.2, 5.0  # between two tries to find the agent
 _REFUSED_S = 60.0
 _BUSY_S, _QUIET_S = 0.1, 1.0  # between two looks for new files and orders: while the program starts, and later
 _START_S = 10.0
+_ROWS = 100  # functions in a report
 _JOIN_S = 0.2  # how long a fork, or the end, waits for the thread
 
 _FAULTS = {signal.SIGSEGV, signal.SIGBUS, signal.SIGFPE, signal.SIGILL, signal.SIGABRT}
@@ -68,6 +69,7 @@ class Link:
         self._running = False
         self._tid = 0  # the thread's id for the kernel
         self._wake = _make_lock()
+        self._report_until = 0.0
 
     def open(self) -> None:
         """Offers the ring at once if an agent is there, without waiting; the thread does the rest."""
@@ -182,6 +184,8 @@ class Link:
     def _serve(self) -> None:
         for message in self._connection.messages() if self._connection else []:
             self._take(message)
+        if self._connection is not None and self._offered and _monotonic() < self._report_until:
+            self._connection.send(_usage(), seconds=_SEND_S)
         self._hand_over(_SEND_S)
 
     def _take(self, message: Message) -> None:
@@ -193,6 +197,10 @@ class Link:
                 self._drop()
             case SetLevel() | Switch():
                 self._order(message)
+            case Focus():
+                _native.focus(frozenset(message.places), message.seconds)
+            case Report():
+                self._report_until = _monotonic() + message.seconds
             case _:
                 raise ValueError("no message for a process")
 
@@ -203,6 +211,13 @@ class Link:
             if source is not None:
                 self._connection.send(source, seconds=seconds)
             self._owed.pop()
+
+
+def _usage() -> Usage:
+    from aftertrace.record.boundaries import threads  # noqa: PLC0415  # loaded already where threads were started
+
+    outside = tuple((*row, threads.sites.get((row[0], row[2]), "")) for row in _native.outside(_ROWS))
+    return Usage(_native.usage(), tuple(_native.hot(_ROWS)), outside)
 
 
 def _is_alive(tid: int) -> bool:

@@ -18,7 +18,7 @@ from aftertrace.wire import lean_json
 TYPE_CHECKING = False  # a recorded program loads this module
 if TYPE_CHECKING:
     import socket
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
     from pathlib import Path
     from typing import Any
 
@@ -88,11 +88,36 @@ class Idle(Fields):
     asleep: bool = False  # it stays so although the list does not say so any more, until it is told
 
 
+class Focus(Fields):
+    """From the agent to a process: functions (path, first line) that took part in a failure are recorded at lines for
+    so many seconds, as far as the whole budget allows."""
+
+    places: tuple[tuple[str, int], ...]
+    seconds: float
+
+
+class Report(Fields):
+    """From the agent to a process: somebody watches, say what recording costs for so many seconds."""
+
+    seconds: float
+
+
+class Usage(Fields):
+    """From a process that was asked to Report: what _native.usage(), hot() and outside() say."""
+
+    usage: Mapping[str, Any]
+    hot: tuple[tuple[Any, ...], ...]  # path, function, first line, level (0, 1, 2), calls/s of CPU, share of CPU
+    outside: tuple[tuple[Any, ...], ...]  # path, function, first line, calls, where its thread was started
+
+
 class Status(Fields):
-    """A command asks the agent how it is; the answer is one line of plain JSON."""
+    """A command asks the agent how it is; the answer is one line of plain JSON. ``watch``: what the processes are asked
+    to Report, too."""
+
+    watch: bool = False
 
 
-type Message = Ring | Ok | Refused | SourceFile | SetLevel | Switch | Idle | Status
+type Message = Ring | Ok | Refused | SourceFile | SetLevel | Switch | Idle | Focus | Report | Usage | Status
 
 
 def encode(message: Message) -> bytes:
@@ -112,8 +137,14 @@ def encode(message: Message) -> bytes:
             data = {"type": "switch", **message.asdict()}
         case Idle():
             data = {"type": "idle", **message.asdict()}
+        case Focus():
+            data = {"type": "focus", **message.asdict()}
+        case Report():
+            data = {"type": "report", **message.asdict()}
+        case Usage():
+            data = {"type": "usage", **message.asdict()}
         case Status():
-            data = {"type": "status"}
+            data = {"type": "status", **message.asdict()}
     return lean_json.dumps(data) + b"\n"
 
 
@@ -122,24 +153,10 @@ def decode(line: bytes) -> Message:
     data = lean_json.loads(line)
     if not isinstance(data, dict):
         raise ValueError("a message is a JSON object")  # noqa: TRY004  # broken data, not a caller's mistake
-    kind = data.get("type")
-    if kind == "ring":
-        return _ring(data)
-    if kind == "ok":
-        return Ok(_text(data, "agent"))
-    if kind == "refused":
-        return Refused(_text(data, "slug"), _text(data, "message"))
-    if kind == "source":
-        return _source(data)
-    if kind == "level":
-        return SetLevel(_level(data), _text(data, "service"))
-    if kind == "switch":
-        return Switch(_flag(data, "on"), _text(data, "service"), _text(data, "reason"))
-    if kind == "idle":
-        return Idle(_pid(data), _text(data, "service"), _argv(data), _flag(data, "asleep"))
-    if kind == "status":
-        return Status()
-    raise ValueError(f"unknown message {kind!r}")
+    read = _READ.get(data.get("type"))
+    if read is None:
+        raise ValueError(f"unknown message {data.get('type')!r}")
+    return read(data)
 
 
 def _text(data: dict[str, Any], name: str) -> str:
@@ -170,6 +187,32 @@ def _argv(data: dict[str, Any]) -> tuple[str, ...]:
     return tuple(str(word) for word in argv)
 
 
+def _seconds(data: dict[str, Any]) -> float:
+    seconds = data.get("seconds")
+    if not isinstance(seconds, int | float) or not 0 <= seconds <= 1e6:
+        raise ValueError("seconds is off")
+    return float(seconds)
+
+
+def _places(data: dict[str, Any]) -> tuple[tuple[str, int], ...]:
+    places = data.get("places")
+    if not isinstance(places, list):
+        raise ValueError("places is off")  # noqa: TRY004  # broken data, not a caller's mistake
+    return tuple((str(path), int(line)) for path, line in places)
+
+
+_ROWS = 1000
+
+
+def _usage(data: dict[str, Any]) -> Usage:
+    usage, hot, outside = data.get("usage"), data.get("hot"), data.get("outside")
+    if not isinstance(usage, dict) or not isinstance(hot, list) or not isinstance(outside, list):
+        raise ValueError("usage is off")  # noqa: TRY004  # broken data, not a caller's mistake
+    if not all(isinstance(row, list) for row in hot + outside):
+        raise ValueError("a row is off")
+    return Usage(usage, tuple(map(tuple, hot[:_ROWS])), tuple(map(tuple, outside[:_ROWS])))
+
+
 def _level(data: dict[str, Any]) -> Level:
     for level in LEVELS:
         if data.get("level") == level:
@@ -191,6 +234,21 @@ def _source(data: dict[str, Any]) -> SourceFile:
     if len(content) > SOURCE_LIMIT:
         raise ValueError(f"a source is longer than {SOURCE_LIMIT} bytes")
     return SourceFile(_text(data, "path"), content)
+
+
+_READ: dict[Any, Callable[[dict[str, Any]], Message]] = {
+    "ring": _ring,
+    "ok": lambda data: Ok(_text(data, "agent")),
+    "refused": lambda data: Refused(_text(data, "slug"), _text(data, "message")),
+    "source": _source,
+    "level": lambda data: SetLevel(_level(data), _text(data, "service")),
+    "switch": lambda data: Switch(_flag(data, "on"), _text(data, "service"), _text(data, "reason")),
+    "idle": lambda data: Idle(_pid(data), _text(data, "service"), _argv(data), _flag(data, "asleep")),
+    "focus": lambda data: Focus(_places(data), _seconds(data)),
+    "report": lambda data: Report(_seconds(data)),
+    "usage": _usage,
+    "status": lambda data: Status("watch" in data and _flag(data, "watch")),
+}
 
 
 class Lines:

@@ -9,6 +9,7 @@ keeps its threads in the span in which they were started.
 from __future__ import annotations
 
 import functools
+import sys
 from types import FunctionType, MethodType
 
 from aftertrace._native import Span, attach, current, detach
@@ -35,17 +36,37 @@ _POOLS = frozenset(
 )
 
 
+_MOST_SITES = 256
+
+sites: dict[
+    tuple[str, int], str
+] = {}  # (path, first line) of a thread's function -> where it was last started: path:line
+
+
 def _remember(instance: Any) -> None:
     """With the means of `object`: a class of the program's may do anything when an attribute is set."""
     span = current()
+    if span is None:
+        _remember_site(instance)
     if span is not None and not _of_pool(instance):
         object.__setattr__(instance, _ATTRIBUTE, span)
 
 
-def _of_pool(instance: Any) -> bool:
+def _function(instance: Any) -> object:
     target = object.__getattribute__(instance, "__dict__").get("_target")
-    if type(target) is MethodType:
-        target = target.__func__
+    return target.__func__ if type(target) is MethodType else target
+
+
+def _remember_site(instance: Any) -> None:
+    target = _function(instance)
+    if type(target) is FunctionType and len(sites) < _MOST_SITES:
+        caller = sys._getframe(4)  # noqa: SLF001  # behind this, _remember, guarded and the wrapper
+        place = target.__code__.co_filename, target.__code__.co_firstlineno
+        sites[place] = f"{caller.f_code.co_filename}:{caller.f_lineno}"
+
+
+def _of_pool(instance: Any) -> bool:
+    target = _function(instance)
     return type(instance).__module__ in _POOLS or (type(target) is FunctionType and target.__module__ in _POOLS)
 
 
