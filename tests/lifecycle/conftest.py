@@ -11,7 +11,7 @@ sys.path.insert(0, str(Path(__file__).parent))  # the import mode puts no test f
 
 pytest.register_assert_rewrite("lab", "taking", "telling")
 
-from lab import Lab
+from lab import Lab  # noqa: E402  # after its asserts are to be rewritten
 
 
 @pytest.fixture

@@ -1,7 +1,7 @@
 """Runs a program bare and recorded, and holds what its rings say against what the program saw of itself.
 
-A program calls ``witness.here(tag)``: its own stack of user frames and its current trace go to a file. Bare and recorded
-they must be the same, and the recording must tell, for each such call, the same callers in the same trace.
+A program calls ``witness.here(tag)``: its own stack of user frames and its current trace go to a file. Bare and
+recorded they must be the same, and the recording must tell, for each such call, the same callers in the same trace.
 """
 
 from __future__ import annotations
@@ -18,9 +18,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from aftertrace.record.run import SITE
 from taking import Agent, Process
 from telling import Story
+
+from aftertrace.record.run import SITE
 
 LATE = "after the end"  # tags of what runs after the last atexit handler, when recording has ended
 

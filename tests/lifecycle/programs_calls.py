@@ -68,9 +68,10 @@ def main():
         numbers = (ctypes.c_int * 3)(3, 1, 2)
         ctypes.CDLL(None).qsort(numbers, 3, ctypes.sizeof(ctypes.c_int), compare(less))
         print(list(numbers))
-        print(list(Row()), bool(Row()), max(Row(), Row()).__class__.__name__, f"{Row():x}", functools.partial(Row(), 1)())
+        print(list(Row()), bool(Row()), max(Row(), Row()).__class__.__name__, f"{Row():x}")
+        print(functools.partial(Row(), 1)(), any(key(n) for n in [0, 1]))
         print([list(group) for _, group in itertools.groupby([1, 1, 2], key)], bisect.bisect([1, 2], -1, key=key))
-        print(operator.methodcaller("__len__")(Row()), list(map(add, [1], [2])), list(filter(key, [1])), any(key(n) for n in [0, 1]))
+        print(operator.methodcaller("__len__")(Row()), list(map(add, [1], [2])), list(filter(key, [1])))
     here("end")
 main()
 """,

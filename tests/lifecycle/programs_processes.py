@@ -178,7 +178,9 @@ def spawn():
     pid = os.posix_spawn(sys.executable, [sys.executable, "child.py", "spawned"], os.environ)
     return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
 if __name__ == "__main__":
-    open("child.py", "w").write("import sys\\nfrom witness import here\\ndef f(): here(sys.argv[1])\\nf()\\nsys.exit(3)\\n")
+    child = open("child.py", "w")
+    child.write("import sys\\nfrom witness import here\\ndef f(): here(sys.argv[1])\\nf()\\nsys.exit(3)\\n")
+    child.close()
     with within(3):
         print(spawn(), subprocess.call([sys.executable, "child.py", "called"]))
         print(os.system(f"{sys.executable} child.py system"), subprocess.check_output(["echo", "x"], close_fds=False))

@@ -9,8 +9,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 
-from aftertrace.wire import definitions, records, recording
 from taking import Process
+
+from aftertrace.wire import definitions, recording, records
 
 DOUBTFUL = {2, 5, 6}  # reasons of GAPs that say that something was lost, or did not add up
 DEPTH = 8

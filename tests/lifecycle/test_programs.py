@@ -1,14 +1,13 @@
-"""Programs of every kind of life run recorded as they run bare, and their recordings tell what they saw of themselves."""
+"""Programs of every kind of life run recorded as they run bare; their recordings tell what they saw of themselves."""
 
 from __future__ import annotations
-
-import pytest
 
 import programs_calls
 import programs_endings
 import programs_processes
 import programs_tasks
 import programs_threads
+import pytest
 from lab import Lab
 
 PROGRAMS = (

@@ -75,6 +75,8 @@ def test_packages_that_a_command_names(tmp_path: Path) -> None:
     assert Program(["python", "-m", "uvicorn", "shop.app:app"]).entry_packages() == ["shop"]
     assert Program(["python", "-m", "celery", "-A", "shop", "worker"]).entry_packages() == ["shop"]
     assert Program(["python", "-m", "pytest", "tests"]).entry_packages() == []
+    gunicorn = ["python", "-m", "gunicorn", "-k", "some_worker.Worker", "shop.app:app"]
+    assert Program(gunicorn).entry_packages() == ["shop"]
     assert Program(["python", "-m", "shop.worker"]).entry_packages() == ["shop"]
 
 

@@ -14,6 +14,7 @@ RUNNERS = frozenset(
     " granian gunicorn honcho huey hypercorn IPython multiprocessing opentelemetry pip pytest rq runpy streamlit"
     " unittest uvicorn waitress".split()
 )
+_WORKERS = frozenset({"-k", "--worker-class"})  # gunicorn's: their value is a class of a library
 _WITH_VALUE = "WX"  # one-letter interpreter options that take a value
 _ISOLATING = {"I": "-I", "E": "-E", "S": "-S"}  # those under which our sitecustomize is not run
 _HEAD = 4096  # bytes of a console script that are looked at
@@ -76,7 +77,7 @@ class Program:
         previous = ""
         for word in self.arguments:
             named = previous in {"-A", "--app"}
-            if (named or ":" in word or "." in word) and _is_target(word):
+            if (named or ":" in word or "." in word) and previous not in _WORKERS and _is_target(word):
                 found.append(word.partition(":")[0])
             previous = word
         return found
