@@ -268,6 +268,49 @@ print(*ask(validator(lambda environ, start: (start("200 OK", [("Content-Type", "
     )
 
 
+def test_what_a_middleware_makes_of_a_response(runner: Runner):
+    """No server does any of this; Django's own tests do."""
+    ran = runner.same(
+        ASK
+        + FRAMEWORKS
+        + """
+import types, traceback
+class Odd:
+    def __iter__(self): return iter([b"1"])
+    def __bool__(self): return False
+    def __str__(self): raise LookupError("no text")
+    def __contains__(self, item): return item == 1
+def chunks(environ, start_response): start_response("200 OK", []); yield b"a"; yield b"b"
+def odd(environ, start_response): start_response("200 OK", []); return Odd()
+def tried(*acts):
+    for act in acts:
+        try: print(act())
+        except Exception: print(traceback.format_exc())
+def middleware(app):
+    def around(environ, start_response):
+        body = app(environ, start_response)
+        if app is chunks:
+            tried(lambda: (isinstance(body, types.GeneratorType), next(body), body.gi_frame is None))
+            return body
+        tried(lambda: bool(body), lambda: str(body), lambda: 1 in body, lambda: body["none"], lambda: next(body),
+            lambda: body == body, lambda: hash(body) == hash(body), lambda: "status_code" in dir(body))
+        if app is site:
+            body["X-New"] = "1"
+            body.reason_phrase = "Other"
+            del body["Content-Type"]
+            del body.reason_phrase
+            tried(lambda: (repr(body), bytes(body), isinstance(body, HttpResponse), "X-New" in body, body.__dict__.keys()))
+        return body
+    return around
+for app in (chunks, odd, site):
+    from wsgiref.simple_server import make_server
+    print(*ask(middleware(app), "/orders/1/"))
+"""
+    )
+    assert len(ran.recorded.of(SERVER)) == 3
+    assert all(span.ended for span in ran.recorded.of(SERVER))
+
+
 def test_errors_of_frameworks_look_the_same(runner: Runner):
     runner.same(
         ASK

@@ -9,6 +9,7 @@ forgets a response does not leave its thread in it.
 from __future__ import annotations
 
 import functools
+import operator
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextvars import ContextVar
@@ -181,14 +182,53 @@ def _given(request: Request, body: Any, environ: Environ) -> Any:
     return (SizedBody if hasattr(kind, "__len__") else Body)(body, request)
 
 
+def _forwarded(operation: Callable[..., Any]) -> Any:
+    def method(self: Body, *args: Any) -> Any:
+        try:
+            return operation(self._aftertrace_body, *args)
+        except BaseException as error:
+            step_aside(error)
+            raise
+
+    return unseen(method)
+
+
 class Body:
-    """Stands for the application's iterable: it has a close() and a length where that has."""
+    """Stands for the application's iterable: it has a close() and a length where that has, and is what a middleware
+    makes of it: a response to ask and to change, a generator to take a chunk from."""
 
     __slots__ = ("_aftertrace_body", "_aftertrace_request")
 
     def __init__(self, body: Any, request: Request) -> None:
-        self._aftertrace_body = body
-        self._aftertrace_request = request
+        _set_body(self, body)
+        _set_request(self, request)
+
+    @property  # type: ignore[misc]  # isinstance() asks for it
+    def __class__(self) -> Any:
+        return self._aftertrace_body.__class__
+
+    __getitem__ = _forwarded(operator.getitem)
+    __setitem__ = _forwarded(operator.setitem)
+    __delitem__ = _forwarded(operator.delitem)
+    __contains__ = _forwarded(operator.contains)
+    __setattr__ = _forwarded(setattr)
+    __delattr__ = _forwarded(delattr)
+    __dir__ = _forwarded(dir)
+    __bool__ = _forwarded(bool)
+    __bytes__ = _forwarded(bytes)
+    __str__ = _forwarded(str)
+    __repr__ = _forwarded(repr)
+    __hash__ = _forwarded(hash)
+    __eq__ = _forwarded(operator.eq)
+    __ne__ = _forwarded(operator.ne)
+
+    def __next__(self) -> Any:
+        body = self._aftertrace_body
+        try:
+            return next(_Chunks(body, self._aftertrace_request, ends=not hasattr(body, "close")))
+        except BaseException as error:
+            step_aside(error)
+            raise
 
     def __iter__(self) -> Iterator[Any]:
         body, request = self._aftertrace_body, self._aftertrace_request
@@ -202,7 +242,7 @@ class Body:
         finally:
             _leave(tokens)
 
-    def __getattr__(self, name: str) -> Any:
+    def __getattr__(self, name: str) -> Any:  # what is not above
         try:
             found = getattr(self._aftertrace_body, name)
         except BaseException as error:
@@ -213,6 +253,9 @@ class Body:
     def __del__(self) -> None:
         """The server has dropped it without a close()."""
         guarded(NAME, self._aftertrace_request.end)
+
+
+_set_body, _set_request = (Body.__dict__[name].__set__ for name in Body.__slots__)
 
 
 class SizedBody(Body):
@@ -269,5 +312,14 @@ def _close(request: Request, close: Callable[..., Any], *args: Any, **kwargs: An
         _leave(tokens)
 
 
-for _function in (serve, _noting, _close, Body.__iter__, Body.__getattr__, SizedBody.__len__, _Chunks.__next__):
+for _function in (
+    serve,
+    _noting,
+    _close,
+    Body.__iter__,
+    Body.__getattr__,
+    Body.__next__,
+    SizedBody.__len__,
+    _Chunks.__next__,
+):
     unseen(_function)
