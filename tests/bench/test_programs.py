@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import urllib.request
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -68,7 +69,7 @@ def test_the_log_has_a_line_per_call_with_its_arguments(servers: dict[tuple[str,
     get(server)
     assert server.ask().bytes > before + 1000
     lines = (bench.directory / "debug.log").read_text().splitlines()
-    assert sum("read_line text='B-000; book; " in line for line in lines) > 0
+    assert any(re.search("read_line text='[A-Z]-000; [a-z]+; ", line) for line in lines)
     assert any(" DEBUG bench_programs.pricing order customer='A-17'" in line for line in lines)
 
 
