@@ -282,9 +282,10 @@ class _Chunks:
         token, outer = attach(request.span), under_way.set(request)  # _enter(), in place: it runs for each chunk
         try:
             return next(self._iterator)
-        except StopIteration:
+        except StopIteration as stop:
             if self._ends:
                 guarded(NAME, request.end)
+            step_aside(stop)
             raise
         except BaseException as error:
             guarded(NAME, request.end, error)
