@@ -228,12 +228,12 @@ def celery(sending: bool) -> tuple[Switch, Work]:
     app = Celery("benchmark", broker="memory://", backend="cache+memory://")
     app.conf.task_ignore_result = True
 
-    @app.task(name="work")  # type: ignore[untyped-decorator]
+    @app.task(name=f"work.{sending}")  # type: ignore[untyped-decorator]
     def task(n: int) -> int:
         return n
 
     app.finalize()
-    tracer = trace.build_tracer("work", app.tasks["work"], app=app)
+    tracer = trace.build_tracer(task.name, app.tasks[task.name], app=app)
     chosen: list[Any] = [tracer]
 
     def to(on: bool) -> None:
