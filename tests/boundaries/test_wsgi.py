@@ -294,7 +294,8 @@ for shop.wsgi_app in (chunks, odd):
     body = ask_directly(shop)
     tried(lambda: (isinstance(body, types.GeneratorType), next(body)), lambda: body.gi_frame is None,
         lambda: bool(body), lambda: str(body)[:4], lambda: 1 in body, lambda: body["none"], lambda: list(body),
-        lambda: body == body, lambda: hash(body) == hash(body), lambda: "__next__" in dir(body), lambda: next(body), lambda: body.gi_frame)
+        lambda: body == body, lambda: hash(body) == hash(body), lambda: "__next__" in dir(body),
+        lambda: next(body), lambda: body.gi_frame)
     getattr(body, "close", str)()
 body = ask_directly(site)
 body["X-New"] = "1"
