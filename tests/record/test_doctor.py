@@ -119,7 +119,7 @@ def test_whoever_listens_at_the_agent_s_socket_is_asked(answer: bytes, state: st
         def serve() -> None:
             connection, _ = listener.accept()
             with connection:
-                assert json.loads(connection.recv(1000)) == {"type": "status"}
+                assert json.loads(connection.recv(1000)) == {"type": "status", "watch": False}
                 connection.sendall(answer)
 
         thread = threading.Thread(target=serve)
