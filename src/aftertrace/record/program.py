@@ -10,9 +10,9 @@ import os
 
 # Programs that run somebody else's code, named on their command line: their own package is a library.
 RUNNERS = frozenset(
-    "aftertrace aiohttp arq billiard celery coverage daphne ddtrace debugpy django dramatiq fastapi fastapi_cli flask"  # noqa: SIM905
-    " granian gunicorn honcho huey hypercorn IPython multiprocessing opentelemetry pip pytest rq runpy streamlit"
-    " unittest uvicorn waitress".split()
+    "aftertrace aiohttp arq billiard cProfile celery coverage daphne ddtrace debugpy django dramatiq fastapi"  # noqa: SIM905
+    " fastapi_cli flask granian gunicorn honcho huey hypercorn IPython memray multiprocessing opentelemetry pdb pip"
+    " profile pyinstrument pytest rq runpy scalene streamlit trace unittest uvicorn viztracer waitress".split()
 )
 _WORKERS = frozenset({"-k", "--worker-class"})  # gunicorn's: their value is a class of a library
 _WITH_VALUE = "WX"  # one-letter interpreter options that take a value

@@ -51,7 +51,7 @@ def _record() -> None:
         from aftertrace.record import bootstrap  # noqa: PLC0415  # may be missing in this interpreter
     except ImportError as error:
         if "subinterpreter" in str(error):
-            _say("sub-interpreter: what runs in a sub-interpreter is not recorded; the main interpreter is.")
+            _say("sub-interpreter: what runs in a sub-interpreter is not recorded; the main one is.")
             return
         _say(f"not-installed: {sys.executable} does not find {error.name}; install aftertrace there.")
         return
