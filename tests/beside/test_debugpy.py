@@ -37,7 +37,7 @@ def debugged(program: Path, wrap: Any) -> dict[str, Any]:
     """The whole session, as far as it must not differ."""
     port = free_port()
     words = [sys.executable, "-m", "debugpy", "--listen", f"127.0.0.1:{port}", "--wait-for-client", "work.py"]
-    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    pipes: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
     env = environment(PYDEVD_DISABLE_FILE_VALIDATION="1")
     with subprocess.Popen(wrap(words), cwd=program, env=env, text=True, **pipes) as process:
         client = Client(port)

@@ -7,6 +7,7 @@ import os
 import socket
 import subprocess
 import sys
+import time
 import urllib.parse
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
@@ -15,12 +16,12 @@ from typing import Any, Literal
 
 from aftertrace import __version__
 from aftertrace.errors import AftertraceError
-from aftertrace.record import memory, resource
+from aftertrace.record import connection, memory, resource
 from aftertrace.record.program import Program
 from aftertrace.record.roots import Rules, entry_directories, module_file, rules
 from aftertrace.record.run import Command
 from aftertrace.settings import Settings, most
-from aftertrace.wire import handover
+from aftertrace.wire import handover, switches
 
 type State = Literal["ok", "warn", "bad"]
 
@@ -86,7 +87,9 @@ def _parts(status: dict[str, Any], version: int) -> Iterator[Finding]:
         yield Finding("frames", "ok", "Locals are read straight from the interpreter's frames.")
     else:
         text = "Locals are read through the public API: this Python's frames are not as expected. Slower, never wrong."
-        yield Finding("frames", "warn", text, "Use a released CPython 3.12, 3.13 or 3.14; unset AFTERTRACE_FRAMES.")
+        if sys.version_info >= (3, 14):
+            text = "Locals are read through the public API: frames of 3.14 are not known yet. Slower, never wrong."
+        yield Finding("frames", "warn", text, "Use a released CPython 3.12 or 3.13; unset AFTERTRACE_FRAMES.")
     if status["tool_id"] >= 0:
         yield Finding("monitoring", "ok", f"sys.monitoring's tool id {status['tool_id']} is free.")
     else:
@@ -100,7 +103,14 @@ def _parts(status: dict[str, Any], version: int) -> Iterator[Finding]:
 
 
 def agent(settings: Settings) -> Iterator[Finding]:
+    """Who listens, and whether it may have what this user's processes record."""
     path = Path(settings.agent_socket)
+    try:
+        connection.look(settings.agent_socket, connection.trusted(settings))
+    except (OSError, ValueError) as error:
+        if why := connection.trouble(settings.agent_socket, error):
+            yield Finding("agent", "bad", f"What is recorded here reaches no agent: {why}.")
+            return
     hint = "Start one: aftertrace up, or aftertrace agent. AFTERTRACE_AGENT_SOCKET says where it listens."
     try:
         status = ask_agent(path)
@@ -114,13 +124,37 @@ def agent(settings: Settings) -> Iterator[Finding]:
         yield Finding("agent", "ok", f"An agent answers at {path}{': ' + told if told else ''}.")
 
 
+def switched(settings: Settings) -> Iterator[Finding]:
+    """Services that somebody has switched off, or that died early twice."""
+    now = time.time()
+    for off in switches.read(switches.path(settings.agent_socket), connection.trusted(settings)):
+        if off.holds(off.service, off.argv, now):
+            what = f"{off.service!r} is" if off.service else "All services are"
+            which = f" ({' '.join(off.argv)})" if off.argv else ""
+            until = f" until {time.strftime('%H:%M', time.localtime(off.until))}" if off.until else ""
+            text = f"{what} switched off{which}{until}: {off.reason}."
+            yield Finding("off", "warn", text, f"aftertrace on {off.service or '--all'}")
+
+
+def endings() -> Iterator[Finding]:
+    """Whether the agent can tell a crash from an ordinary end."""
+    release = tuple(int("0" + "".join(filter(str.isdigit, part))) for part in os.uname().release.split(".")[:2])
+    if release < (6, 15):
+        text = (
+            "Before Linux 6.15 an agent often cannot tell which signal ended a process: two early deaths may be missed."
+        )
+        yield Finding(
+            "deaths", "warn", text, "aftertrace off SERVICE, or AFTERTRACE_ENABLED=0, stops recording by hand."
+        )
+
+
 def ask_agent(path: Path) -> dict[str, Any]:
     """The agent's status. OSError: nobody answers; ValueError: not in our words."""
     lines = handover.Lines()
-    with handover.connect(path, _WAIT_S) as connection:
-        handover.send(connection, handover.Status())
+    with handover.connect(path, _WAIT_S) as agent_side:
+        handover.send(agent_side, handover.Status())
         while True:
-            data, descriptors = handover.receive(connection)
+            data, descriptors = handover.receive(agent_side)
             handover.drop(descriptors)
             if not data:
                 raise ValueError("it closed the connection")

@@ -49,6 +49,8 @@ def examine(words: list[str]) -> dict[str, Any]:
     findings += checks.python()
     findings += checks.recorder(settings, rules)
     findings += checks.agent(settings)
+    findings += checks.switched(settings)
+    findings += checks.endings()
     findings += checks.server(settings)
     if found:
         findings += checks.command(found, settings)
