@@ -199,7 +199,7 @@ class Agent:
                 process = self._connections[connection]
                 if process is None:
                     raise Garbage("a report before a ring")
-                process.usage = message
+                process.usage, process.reported = message, time.monotonic()
             case Status():
                 connection.send(_line(self.status()))
                 if message.watch:
@@ -301,10 +301,10 @@ class Agent:
         return {
             "agent": __version__,
             "pid": os.getpid(),
-            "uptime_s": round(time.monotonic() - self._began, 1),
+            "uptime_s": round(time.monotonic() - self._began, 3),
             "socket": self._settings.agent_socket,
             "endpoint": self._settings.endpoint,
-            "processes": [_process(one) for one in self._tails.alive.values()],
+            "processes": [_process(one, self._began) for one in self._tails.alive.values()],
             "idle": [{"service": idle.service, "pid": idle.pid} for idle in self._idle.values()],
             "off": self._switches.state(),
             "remembered": len(self._tails.processes) - len(self._tails.alive),
@@ -314,13 +314,14 @@ class Agent:
         }
 
 
-def _process(process: Process) -> dict[str, Any]:
+def _process(process: Process, began: float) -> dict[str, Any]:
     return {
         "service": process.ring.service,
         "pid": process.ring.pid,
         "process_uid": process.uid,
         "level": process.level,
         "usage": process.usage.asdict() if process.usage else None,
+        "reported_s": round(process.reported - began, 3) if process.usage else None,  # as uptime_s counts
         "connected": process.connected,
         "open_spans": len(process.watch.open),
         "sources": len(process.sources),

@@ -54,6 +54,7 @@ class Process:
         self.lost_bytes = 0
         self.watch = Watch()
         self.usage: Usage | None = None  # what it reported last
+        self.reported = 0.0  # when, monotonic, s
         self.sources: dict[str, str] = {}  # path -> sha256
         self.losses: deque[tuple[int, int]] = deque(maxlen=_MOST_LOSSES)
         self._samples = array("Q")  # five numbers each, in the order of their ticks

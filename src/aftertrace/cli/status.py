@@ -18,9 +18,9 @@ _TIMEOUT_S = 5.0
 _COLUMNS = ("SERVICE", "PID", "LEVEL", "OPEN SPANS", "READ", "LOST")
 
 
-def ask(socket: Path) -> dict[str, Any]:
-    """The agent's status. Raises Unavailable, Unauthorized."""
-    return _asked(socket, handover.Status(), "processes")
+def ask(socket: Path, *, watch: bool = False) -> dict[str, Any]:
+    """The agent's status; ``watch``: its processes are asked to report, too. Raises Unavailable, Unauthorized."""
+    return _asked(socket, handover.Status(watch), "processes")
 
 
 def order(socket: Path, message: SetLevel | Switch) -> dict[str, Any]:

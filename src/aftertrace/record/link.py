@@ -217,7 +217,8 @@ def _usage() -> Usage:
     from aftertrace.record.boundaries import threads  # noqa: PLC0415  # loaded already where threads were started
 
     outside = tuple((*row, threads.sites.get((row[0], row[2]), "")) for row in _native.outside(_ROWS))
-    return Usage(_native.usage(), tuple(_native.hot(_ROWS)), outside)
+    usage = {**_native.usage(), "ring_bytes": _native.status()["ring_bytes"]}
+    return Usage(usage, tuple(_native.hot(_ROWS)), outside)
 
 
 def _is_alive(tid: int) -> bool:

@@ -103,7 +103,7 @@ class Report(Fields):
 
 
 class Usage(Fields):
-    """From a process that was asked to Report: what _native.usage(), hot() and outside() say."""
+    """From a process that was asked to Report: what _native.usage(), hot() and outside() say, and the ring's size."""
 
     usage: Mapping[str, Any]
     hot: tuple[tuple[Any, ...], ...]  # path, function, first line, level (0, 1, 2), calls/s of CPU, share of CPU
