@@ -44,6 +44,8 @@ class Listener:
             listening.listen(512)
         except BaseException as error:
             listening.close()
+            with suppress(OSError):  # nothing is left behind
+                self.path.unlink()
             if isinstance(error, OSError):
                 raise UsageError("agent-socket", f"Cannot listen at {self.path}: {error.strerror}.", _HINT) from None
             raise

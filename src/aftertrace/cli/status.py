@@ -58,7 +58,9 @@ def _line(connection: Any) -> bytes:
 
 
 @click.command("status")
-@click.option("--socket", type=click.Path(path_type=Path), help="The agent's socket [AFTERTRACE_AGENT_SOCKET].")
+@click.option(
+    "--socket", type=click.Path(path_type=Path, readable=False), help="The agent's socket [AFTERTRACE_AGENT_SOCKET]."
+)
 @click.option("--json", "as_json", is_flag=True, help="As one line of JSON.")
 def command(socket: Path | None, *, as_json: bool) -> None:
     """How the agent on this machine is: its processes, its memory, what it shipped."""

@@ -89,7 +89,11 @@ def _common(command: Any) -> Any:
     for decorate in (
         click.argument("service", required=False),
         click.option("--all", "everything", is_flag=True, help="Every service."),
-        click.option("--socket", type=click.Path(path_type=Path), help="The agent's socket [AFTERTRACE_AGENT_SOCKET]."),
+        click.option(
+            "--socket",
+            type=click.Path(path_type=Path, readable=False),
+            help="The agent's socket [AFTERTRACE_AGENT_SOCKET].",
+        ),
         click.option("--json", "as_json", is_flag=True, help="As one line of JSON."),
     ):
         command = decorate(command)
