@@ -9,7 +9,7 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))  # the import mode puts no test folder there
 
-pytest.register_assert_rewrite("lab", "taking", "telling")
+pytest.register_assert_rewrite("lab", "rebuilding", "taking", "telling")
 
 from lab import Lab  # noqa: E402  # after its asserts are to be rewritten
 

@@ -9,6 +9,7 @@ import programs_tasks
 import programs_threads
 import pytest
 from lab import Lab
+from rebuilding import check_rebuilt
 
 PROGRAMS = (
     programs_tasks.PROGRAMS
@@ -21,4 +22,4 @@ PROGRAMS = (
 
 @pytest.mark.parametrize("name", PROGRAMS)
 def test_it_runs_as_bare_and_is_recorded_as_it_ran(name: str, lab: Lab) -> None:
-    lab.same(PROGRAMS[name])
+    check_rebuilt(lab.same(PROGRAMS[name]))
