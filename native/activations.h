@@ -12,13 +12,22 @@ static inline int entry_is(const Entry *entry, Frame frame, const PyCodeObject *
     return entry->frame == frame && entry->info->code == code && entry->info->tag == entry->code;
 }
 
+/* Which trace a thread is in, as a number; 0: none. Ids that came as 64 bits begin with zeros. */
+static inline uint64_t activation_trace(const Thread *thread)
+{
+    uint64_t halves[2];
+    if (!thread->context.serial)
+        return 0;
+    memcpy(halves, thread->context.trace_id, sizeof halves);
+    uint64_t trace = halves[0] * UINT64_C(0x9E3779B97F4A7C15) ^ halves[1];
+    return trace ? trace : 1;
+}
+
 /* The frame runs in the thread's context from now on. What was captured of it for another trace says nothing in this one. */
 static inline void activation_adopt(Entry *entry, const Thread *thread)
 {
-    uint64_t trace = 0;
+    uint64_t trace = activation_trace(thread);
     entry->serial = thread->context.serial;
-    if (entry->serial)
-        memcpy(&trace, thread->context.trace_id, sizeof trace);
     if (trace && trace != entry->trace)
         entry->roll = 0;
     entry->trace = trace;

@@ -17,7 +17,7 @@ typedef struct {
     uint64_t parent;        /* activation of the caller, 0: none */
     uint64_t roll;          /* at_ring.roll in which its values are known, 0: none */
     uint64_t serial;        /* of the span context in which it last ran */
-    uint64_t trace;         /* and the beginning of its trace's id, 0: none */
+    uint64_t trace;         /* and its trace, as activation_trace() numbers it */
     uint32_t code;          /* tag of its info */
     int32_t line;           /* that runs now, as line - first line of the code; LINE_UNKNOWN at the start */
     uint8_t plain;          /* all arguments that are never written were written at START by value_quick(): they cannot change */
