@@ -107,6 +107,7 @@ class _Teller:
         self.thread = 0
         self.span_id = ""
         self.fills: list[Bound] = []  # from snapshots, for the next draft
+        self.awaited: dict[int, records.Resume | records.Throw] = {}  # of calls begun elsewhere: their snapshot follows
         self.unstamped: list[Draft] = []
         self.stamp = 0
         self.foreign = False  # the segment belongs to another trace
@@ -234,6 +235,10 @@ class _Teller:
                 known = name in one.names
                 one.names[name] = value
                 self.fills.append(Bound(record.activation, name, value, one.line if known else 0))
+        resumed = self.awaited.pop(record.activation, None)
+        if resumed is not None:
+            self.story.homeless -= 1
+            self._resume(resumed)
 
     def _at(self, number: int) -> int:
         one = self.activations.get(number)
@@ -307,6 +312,7 @@ class _Teller:
     def _resume(self, record: records.Resume | records.Throw) -> None:
         one = self._known(record.activation)
         if one is None:
+            self.awaited[record.activation] = record
             return
         one.parent = record.parent if record.parent != record.activation else 0
         self.running[self.thread] = record.activation
