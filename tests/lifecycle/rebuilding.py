@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections import Counter
 
+from lab import LATE, Ran
+
 from aftertrace.reconstruct.build import build
 from aftertrace.reconstruct.execution import Execution, Frame
 from aftertrace.wire.bundle import TraceData
-from lab import LATE, Ran
 
 
 def rebuilt(ran: Ran, trace: str) -> Execution:
