@@ -25,6 +25,7 @@ _COMMANDS = {
     "step": "Step through a request, forward and back, over all services it touched.",
     "serve": "Receive, store and answer: the server without an agent.",
     "status": "How the agent on this machine is: its processes, its memory, what it shipped.",
+    "top": "What recording costs in each process, live: budget, levels, functions, rings.",
     "why": "The cause of a failed request, as a short verified chain.",
     "up": "Server and agent on this machine, until Ctrl-C.",
 }
