@@ -1,5 +1,6 @@
 """What the boundaries of data stores add: microseconds of the client's CPU per statement or command, on real servers
-of its own (PostgreSQL and Redis must be installed). Measured as benchmarks/boundaries.py does it.
+of its own (PostgreSQL and Redis must be installed), measured as benchmarks/boundaries.py does it; and nanoseconds of a
+wrapper around nothing, with real arguments: the best of many tries, which other work on the machine disturbs least.
 
     python benchmarks/stores.py
 """
@@ -9,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 import sys
+import timeit
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
@@ -20,6 +22,7 @@ from tests.boundaries import servers
 
 from aftertrace import _native
 from aftertrace.record import boundaries
+from aftertrace.record.boundaries.calls import around
 
 TEXT = "select id, name from orders where id = {} and name <> {}"
 
@@ -131,13 +134,48 @@ def sqlalchemy_core(url: str, **more: Any) -> tuple[Switch, Work]:
     return switch((base.Connection, "_exec_single_context")), work
 
 
+def alone(act: Callable[[], object]) -> float:
+    """ns of one call."""
+    return min(timeit.repeat(act, number=500, repeat=300)) / 500 * 1e9
+
+
+def wrapped(begin: Any, end: Any, *args: Any) -> Callable[[], object]:
+    wrapper = around("benchmark", begin, end)(lambda *_, **__: None)
+    return lambda: wrapper(*args)
+
+
+def wrappers(dsn: str, port: int) -> dict[str, Callable[[], object]]:
+    import asyncpg
+    import psycopg
+    import redis
+
+    from aftertrace.record.boundaries import asyncpg as through_asyncpg
+    from aftertrace.record.boundaries import psycopg as through_psycopg
+    from aftertrace.record.boundaries import redis as through_redis
+    from aftertrace.record.boundaries import sql
+
+    cursor = psycopg.connect(dsn).cursor()
+    later = asyncio.new_event_loop().run_until_complete(asyncpg.connect(dsn))
+    client, text = redis.Redis(port=port), TEXT.format("%s", "%s")
+    pipe = client.pipeline()
+    for _ in range(10):
+        pipe.get("key")
+    execute, piped, ended = through_redis._execute, through_redis._pipeline, through_redis._closed  # noqa: SLF001
+    return {
+        "psycopg execute": wrapped(through_psycopg._execute, sql.closed, cursor, text, (1, "x")),  # noqa: SLF001
+        "asyncpg fetchrow": wrapped(through_asyncpg._simple, sql.closed, later, text, 1, "x"),  # noqa: SLF001
+        "redis get": wrapped(execute, ended, client, "GET", "key"),
+        "redis pipeline of 10": wrapped(piped, ended, pipe),
+    }
+
+
 def main() -> None:
     _native.start(_native.LEVEL_SPANS, ring_bytes=1 << 24, defs_bytes=1 << 16, roots=[], libraries=[])
     boundaries.install()
     _native.attach(_native.Span("benchmark"))
     with servers.postgres() as dsn, servers.redis() as port:
         through = dsn.replace("postgresql:", "postgresql+psycopg:")
-        bare = {"factory": sqlite3.Connection}
+        factory = {"factory": sqlite3.Connection}
         cases: dict[str, Callable[[], tuple[Switch, Work]]] = {
             "psycopg execute": lambda: psycopg_execute(dsn),
             "psycopg execute, commit": lambda: psycopg_transaction(dsn),
@@ -147,12 +185,15 @@ def main() -> None:
             "redis get, async": lambda: redis_async(port),
             "redis pipeline of 10": lambda: redis_pipeline(port),
             "SQLAlchemy, driver told": lambda: sqlalchemy_core(through),
-            "SQLAlchemy, driver not told": lambda: sqlalchemy_core("sqlite://", connect_args=bare),
+            "SQLAlchemy, driver not told": lambda: sqlalchemy_core("sqlite://", connect_args=factory),
         }
+        print("ns of a wrapper around nothing")
+        for name, act in wrappers(dsn, port).items():
+            print(f"{name:30} {alone(act):8.0f}", flush=True)
         print(f"{'us of CPU per statement':30} {'bare':>8} {'added':>8}", flush=True)
         for name, make in cases.items():
-            alone, added = measure(make, 200)
-            print(f"{name:30} {alone:8.2f} {added:8.2f}", flush=True)
+            bare, added = measure(make, 1000)
+            print(f"{name:30} {bare:8.2f} {added:8.2f}", flush=True)
 
 
 if __name__ == "__main__":

@@ -8,7 +8,7 @@ import re
 from types import ModuleType
 from typing import Any
 
-from aftertrace._native import Span
+from aftertrace._native import Span, detach
 from aftertrace.record.boundaries.calls import CLIENT, Open, around, around_async, close, opened, patch_all
 from aftertrace.record.boundaries.stores import Instrumentors, Kept, parent
 
@@ -17,7 +17,7 @@ _SCOPE = "aftertrace.redis"
 _CONTRIB: Instrumentors = (("redis", "RedisInstrumentor"),)
 _MOST_NAME = 32
 _MOST_ARGUMENTS = 8  # of a command that are told as "?"
-_MOST_COMMANDS = 64  # of a pipeline that are told
+_MOST_COMMANDS = 16  # of a pipeline that are told
 # Commands whose name has two words, in one argument or in two.
 _CONTAINERS = frozenset(
     [
@@ -117,14 +117,18 @@ def _pipeline(args: tuple[Any, ...], _kwargs: dict[str, Any]) -> Open | None:
     stack, multi = _stack(args[0])
     if not stack:
         return None
+    whole = len(stack) <= _MOST_COMMANDS
     told = [_command(entry[0] if type(entry) is tuple else entry.args) for entry in stack[:_MOST_COMMANDS]]
-    names = {name for name, _ in told}
     name = "MULTI" if multi else "PIPELINE"
-    if len(names) == 1 and len(stack) <= _MOST_COMMANDS:
+    if whole and len({each for each, _ in told}) == 1:
         name = f"{name} {told[0][0]}"
+    texts = [text for _, text in told]
     attributes = _base(args[0])
     attributes["db.operation.name"] = name
-    attributes["db.query.text"] = "; ".join(text for _, text in told) + (" ..." if len(stack) > len(told) else "")
+    if whole and len(set(texts)) == 1:
+        attributes["db.query.text"] = texts[0]
+    else:
+        attributes["db.query.text"] = "; ".join(texts) + ("" if whole else "; ...")
     if len(stack) > 1:
         attributes["db.operation.batch.size"] = len(stack)
     return opened(Span(name, CLIENT, above, attributes, None, None, _SCOPE))
@@ -141,7 +145,11 @@ def _stack(pipeline: Any) -> tuple[list[Any], bool]:
 
 
 def _closed(state: Open, _result: Any, error: BaseException | None) -> None:
-    if error is not None and error.args and type(error.args[0]) is str:
+    if error is None:
+        state.span.end()
+        detach(state.token)
+        return
+    if error.args and type(error.args[0]) is str:
         code = _CODE.match(error.args[0])  # "WRONGTYPE Operation against ..."
         if code is not None:
             state.span.set_attribute("db.response.status_code", code[0])

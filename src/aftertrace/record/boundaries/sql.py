@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from typing import Any, NamedTuple
 
-from aftertrace._native import Span
+from aftertrace._native import Span, detach
 from aftertrace.record.boundaries.calls import CLIENT, Open, close, finish
 from aftertrace.record.boundaries.stores import Kept
 
@@ -60,9 +60,12 @@ def span(found: Statement, above: Span, base: dict[str, Any], scope: str, many: 
 
 def closed(state: Open, _result: Any = None, error: BaseException | None = None) -> None:
     """Ends what is current; a PostgreSQL error's code is told."""
-    if error is not None:
+    if error is None:
+        state.span.end()
+        detach(state.token)
+    else:
         _code(state.span, error)
-    close(state, None, error)
+        close(state, None, error)
 
 
 def finished(found: Span, _result: Any = None, error: BaseException | None = None) -> None:

@@ -25,7 +25,7 @@ def parent(instrumentors: Instrumentors) -> Span | None:
     """The span under which a statement belongs. None: outside a trace, where OpenTelemetry wants no instrumentation,
     and where contrib's has made the statement's span."""
     span = current()
-    if span is None or hushed.get() or contrib.suppressed():
+    if span is None or hushed.get() or ("opentelemetry.context" in sys.modules and contrib.suppressed()):
         return None
     if span.kind == CLIENT and any(contrib.instruments(*each) for each in instrumentors):
         return None
