@@ -27,18 +27,33 @@ static inline PyObject *slot_value(const CodeInfo *info, Frame frame, int slot)
     return frame_slot(frame, info->code, slot, is_cell(info, slot));
 }
 
-static void remember(Entry *entry, int slot, PyObject *value)
+static inline int is_object(PyObject *o) { return (Py_TYPE(o)->tp_flags & Py_TPFLAGS_HEAPTYPE) != 0; }
+
+static void forget(Entry *entry, int slot)
 {
     int i = slot % FINGERPRINTS;
+    if (entry->seen[i].slot == slot)
+        entry->seen_mask &= (uint8_t)~(1 << i);
+}
+
+static uint32_t fingerprint(PyObject *value) { return is_object(value) ? value_object_fingerprint(value) : value_fingerprint(value); }
+
+/* 0: nothing can be said of it later. */
+static void remember(Entry *entry, int slot, uint32_t fingerprint)
+{
+    int i = slot % FINGERPRINTS;
+    forget(entry, slot);
+    if (!fingerprint)
+        return;
     entry->seen_mask |= (uint8_t)(1 << i);
     entry->seen[i].slot = (uint16_t)slot;
-    entry->seen[i].fingerprint = value_fingerprint(value);
+    entry->seen[i].fingerprint = fingerprint;
 }
 
 static int changed(const Entry *entry, int slot, PyObject *value)
 {
     int i = slot % FINGERPRINTS;
-    return !(entry->seen_mask >> i & 1) || entry->seen[i].slot != slot || entry->seen[i].fingerprint != value_fingerprint(value);
+    return !(entry->seen_mask >> i & 1) || entry->seen[i].slot != slot || entry->seen[i].fingerprint != fingerprint(value);
 }
 
 /* What is not written quickly; `left` slots, this one included, are still to be written. */
@@ -56,8 +71,8 @@ static __attribute__((noinline)) void put_value(Out *out, Entry *entry, int slot
     } else {
         size_t room = value_share(out, left), most = out_left(out) - SLOT_MIN * (left - 1);
         value_write(out, value, caps, room < most ? room : most);
-        if (is_mutable(value))
-            remember(entry, slot, value);
+        if (is_mutable(value) || is_object(value)) /* an object is only known with its attributes */
+            remember(entry, slot, is_object(value) && !caps->fields ? 0 : fingerprint(value));
     }
 }
 
@@ -172,11 +187,11 @@ void capture_line(Out *out, Entry *entry, Frame frame)
     close_slots(&slots);
 }
 
-/* An argument whose attributes may be others now. */
+/* An argument whose content is another now, or was not captured yet. */
 static int has_attributes(const Entry *entry, Frame frame, int slot)
 {
     PyObject *value = slot_value(entry->info, frame, slot);
-    int has = value && (is_mutable(value) ? changed(entry, slot, value) : (Py_TYPE(value)->tp_flags & Py_TPFLAGS_HEAPTYPE) != 0);
+    int has = value && (is_mutable(value) || is_object(value)) && changed(entry, slot, value);
     frame_slot_done(value);
     return has;
 }

@@ -181,6 +181,55 @@ static int hides_state(PyTypeObject *type)
     return 0;
 }
 
+/* -- fingerprints -- */
+
+#define PRINTED_FIELDS 24
+
+static inline uint64_t mix(uint64_t h, uint64_t v) { return (h ^ v) * 0x9e3779b97f4a7c15u; }
+
+static uint64_t print_of_fields(PyObject *o, int depth);
+
+/* Addresses of small values are used again as soon as they are dropped: their content counts. */
+static uint64_t print_of_value(PyObject *o, int depth)
+{
+    PyTypeObject *type = Py_TYPE(o);
+    uint64_t h = (uintptr_t)o;
+    if (type == &PyLong_Type) {
+        return mix(((PyLongObject *)o)->long_value.lv_tag, ((PyLongObject *)o)->long_value.ob_digit[0]);
+    }
+    if (type == &PyFloat_Type) {
+        memcpy(&h, &((PyFloatObject *)o)->ob_fval, sizeof h);
+        return h;
+    }
+    if (type == &PyUnicode_Type) {
+        return mix(mix(h, (uint64_t)PyUnicode_GET_LENGTH(o)), (uint64_t)((PyASCIIObject *)o)->hash);
+    }
+    if (depth && PyType_HasFeature(type, Py_TPFLAGS_HEAPTYPE) && !PyType_Check(o)) {
+        return mix(h, print_of_fields(o, depth - 1));
+    }
+    return mix(h, value_fingerprint(o));
+}
+
+static uint64_t print_of_fields(PyObject *o, int depth)
+{
+    Fields fields = fields_of(o);
+    Field field;
+    uint64_t h = (uintptr_t)Py_TYPE(o);
+    for (int i = 0; i < PRINTED_FIELDS && fields_next(&fields, &field); i++) {
+        h = mix(h, print_of_value(field.value, depth));
+    }
+    return h;
+}
+
+uint32_t value_object_fingerprint(PyObject *o)
+{
+    if (!PyType_HasFeature(Py_TYPE(o), Py_TPFLAGS_HEAPTYPE) || PyType_Check(o) || hides_state(Py_TYPE(o))) {
+        return 0;
+    }
+    uint32_t folded = (uint32_t)(print_of_fields(o, 1) >> 32);
+    return folded ? folded : 1;
+}
+
 static void put_field_name(Out *out, const Field *field, size_t max)
 {
     if (field->name) {

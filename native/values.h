@@ -102,4 +102,7 @@ int values_init(PyObject *module); /* adds encode_value() and fingerprint() to t
 /* Cheap fingerprint of a mutable's content (size, first and last item); 0 for what is not list, dict, set, bytearray. */
 uint32_t value_fingerprint(PyObject *o);
 
+/* The same of an object of the program's by what its attributes are, and theirs; 0 when more may be in it than they show. */
+uint32_t value_object_fingerprint(PyObject *o);
+
 #endif
