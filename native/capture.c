@@ -36,7 +36,13 @@ static void forget(Entry *entry, int slot)
         entry->seen_mask &= (uint8_t)~(1 << i);
 }
 
-static uint32_t fingerprint(PyObject *value) { return is_object(value) ? value_object_fingerprint(value) : value_fingerprint(value); }
+/* Of this very object, as it is now. */
+static uint32_t fingerprint(PyObject *value)
+{
+    uint32_t content = is_object(value) ? value_object_fingerprint(value) : value_fingerprint(value);
+    uint32_t whole = content ^ (uint32_t)((uintptr_t)value >> 4);
+    return content ? whole ? whole : 1 : 0;
+}
 
 /* 0: nothing can be said of it later. */
 static void remember(Entry *entry, int slot, uint32_t fingerprint)
@@ -227,6 +233,12 @@ void capture_start(Out *out, Entry *entry, Frame frame, int level)
         put_slot(out, entry, frame, i, &CAPS_BRIEF, left);
 }
 
+/* What a slot holds is as it was captured, content included. */
+static inline int is_known(const Entry *entry, int slot, PyObject *value)
+{
+    return (is_mutable(value) || is_object(value)) && !changed(entry, slot, value);
+}
+
 /* An argument that is what it was at START: never written, and of a type that cannot change. */
 static inline int is_as_before(const CodeInfo *info, int slot, PyObject *value)
 {
@@ -260,7 +272,7 @@ void capture_all(Out *out, Entry *entry, Frame frame, const Caps *caps, int chan
         if (!value) {
             unbound[i / 64] |= UINT64_C(1) << (i % 64);
             empty++;
-        } else if (!(changed && is_as_before(info, i, value))) {
+        } else if (!(changed && (is_as_before(info, i, value) || is_known(entry, i, value)))) {
             bound[i / 64] |= UINT64_C(1) << (i % 64);
             left++;
         }

@@ -17,7 +17,8 @@
 #define FORGIVEN_S 20.0         /* code that was promoted so long ago is not blamed for having failed before */
 #define DEBT 0.1                /* of the credit, that remains after shedding: nothing is armed until it is paid */
 #define CALM 0.6                /* of the budget: what is promoted, and what is left after shedding */
-#define SPANS_LEAVE 0.25        /* of the budget is for code, whatever spans take */
+#define SPANS_LEAVE 0.5         /* of the budget is for code, whatever spans take */
+#define HEAVY 2                 /* budgets, that code alone costs which is not tried again soon */
 #define LINES_ASSUMED 2         /* of ns: a line's cost as multiple of COST_LINE, before any was seen */
 #define TOUCHED 4096
 #define CANDIDATES 1024
@@ -32,7 +33,7 @@ static struct {
     double cpu_heat, spans_heat, library_heat, code_heat; /* s in the last window, decayed */
     double credit;                       /* s */
     double arming;                       /* s since the last look */
-    double looked, promoted, shed;       /* when last, s of the monotonic clock */
+    double looked, promoted;             /* when last, s of the monotonic clock */
     double scale;                        /* this machine against the constants' */
     double timed, expected;              /* ns of the samples */
     uint64_t look_ticks;                 /* when the next look is due */
@@ -216,10 +217,11 @@ static void offer_code(CodeInfo *info, double least, int pinned)
 
 static void blame(CodeUse *use)
 {
-    int again = use->promoted && g.looked - use->promoted < FORGIVEN_S;
+    double share = heat_of(use) / fmax(g.cpu_heat, LOOK_S);
+    int again = use->promoted && g.looked - use->promoted < FORGIVEN_S && share > HEAVY * g.budget;
     use->failures = (uint8_t)(again ? use->failures + (use->failures < RETRIES) : 0);
     use->retry_at = g.looked + FIRST_RETRY_S * (double)(1 << use->failures);
-    use->shed_heat = (float)(heat_of(use) / fmax(g.cpu_heat, LOOK_S));
+    use->shed_heat = (float)share;
     use->shed_at = g.looked;
 }
 
@@ -260,11 +262,12 @@ static double shed_until(double left, double most, int pinned)
 
 static void shed(void)
 {
-    double left = shed_until(g.code_heat + g.library_heat, allowance() * CALM, 0);
+    double used = g.code_heat + g.library_heat, left = shed_until(used, allowance() * CALM, 0);
     if (left > allowance())
-        shed_until(left, allowance(), 1); /* the reserve is used up too */
-    g.shed = g.looked;
-    g.code_heat = fmin(g.code_heat, fmax(left, 0)); /* what was shed costs nothing any more */
+        left = shed_until(left, allowance(), 1); /* the reserve is used up too */
+    if (left >= used)
+        return; /* arming did it: nothing more is armed until that is paid */
+    g.code_heat = fmin(g.code_heat, fmax(left, 0)); /* what was shed costs nothing any more, */
     g.credit = fmax(g.credit, -DEBT * g.budget * CREDIT_S); /* and is not held against what is left */
 }
 
@@ -400,7 +403,7 @@ void governor_timed(void)
         governor_look();
 }
 
-int governor_may_arm(void) { return !governor_limits() || g.credit >= 0; }
+int governor_may_arm(void) { return !governor_limits() || g.credit >= g.arming; }
 
 uint8_t governor_first_level(const CodeInfo *info)
 {
