@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 import shutil
 import sys
+from pathlib import Path
 from typing import Any
 
 import click
 
-from aftertrace.cli import checks
+from aftertrace.cli import checks, live
 from aftertrace.cli.checks import Finding
-from aftertrace.errors import AftertraceError
+from aftertrace.errors import AftertraceError, UsageError
 from aftertrace.record.program import Program
 from aftertrace.record.run import Command, resolve
 from aftertrace.settings import Settings, from_environment
@@ -21,19 +22,27 @@ _COLOURS = {"ok": "green", "warn": "yellow", "bad": "red"}
 
 @click.command("doctor", context_settings={"allow_interspersed_args": False})
 @click.option("--json", "as_json", is_flag=True, help="The findings as JSON on stdout.")
-@click.argument("words", nargs=-1, type=click.UNPROCESSED, metavar="[-- CMD ... | PATH|MODULE ...]")
-def command(words: tuple[str, ...], *, as_json: bool) -> None:
+@click.option("--live", "watch", is_flag=True, help="What running processes lack: of one SERVICE, or of all.")
+@click.argument("words", nargs=-1, type=click.UNPROCESSED, metavar="[-- CMD ... | PATH|MODULE ... | SERVICE]")
+def command(words: tuple[str, ...], *, as_json: bool, watch: bool) -> None:
     """Say whether programs can be recorded here, what is in the way, and what to do.
 
     With a command: whether it would be recorded. With paths or modules: whether they are user code, and which rule
-    says so. Exit code 1 when something is bad.
+    says so. With --live: where running processes lose context, and what their recording lacks. Exit code 1 when
+    something is bad.
     """
-    report = examine(list(words))
+    report = _live(words) if watch else examine(list(words))
     if as_json:
         print(json.dumps(report))
     else:
         _tell(report)
     sys.exit(int(any(finding["state"] == "bad" for finding in report["findings"])))
+
+
+def _live(words: tuple[str, ...]) -> dict[str, Any]:
+    if len(words) > 1:
+        raise UsageError("bad-words", "doctor --live takes one service.", "aftertrace doctor --live --json orders")
+    return live.examine(Path(from_environment().agent_socket).absolute(), *words)
 
 
 def examine(words: list[str]) -> dict[str, Any]:
@@ -81,6 +90,11 @@ def _tell(report: dict[str, Any]) -> None:
         click.echo(f"{state}  {finding['check']:<12} {finding['message']}")
         if finding["hint"]:
             click.echo(f"{'':19}{finding['hint']}")
+    if "settings" in report:
+        _tell_settings(report)
+
+
+def _tell_settings(report: dict[str, Any]) -> None:
     click.echo("\nsettings in force")
     for setting in report["settings"]:
         value = setting["value"] if setting["value"] not in ("", []) else "-"

@@ -105,13 +105,14 @@ def _fill(text: str, width: int, *, right: bool = False) -> str:
 
 
 def percent(share: float) -> str:
-    """``0.32 %``, ``4.1 %``, ``83 %``"""
+    """``0.32 %``, ``4.1 %``, ``2 %``, ``83 %``"""
     amount = 100 * share
     if amount > 100:  # counted, and more than there can be
         return ">100 %"
     if amount and amount < 0.01:
         return "<0.01 %"
-    return f"{amount:.{2 if amount < 1 else 1 if amount < 10 else 0}f} %" if amount else "0 %"
+    text = f"{amount:.{2 if amount < 1 else 1 if amount < 10 else 0}f}"
+    return f"{text.rstrip('0').rstrip('.') if '.' in text else text} %"
 
 
 def span(seconds: float) -> str:
