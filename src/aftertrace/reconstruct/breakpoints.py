@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from aftertrace.errors import NotFound, UsageError
+from aftertrace.reconstruct import levels
 from aftertrace.reconstruct.execution import Code, Execution, Step, StepKind
 from aftertrace.reconstruct.expression import Expression
 from aftertrace.reconstruct.flow import Flow
@@ -88,8 +89,17 @@ def _line_hits(flow: Flow, suffix: str, line: int) -> list[int]:
     if not hits:
         ran = sorted(lines, key=lambda known: (abs(known - line), known))[:5]
         hint = f"The nearest recorded: {', '.join(map(str, sorted(ran)))}." if ran else "Nothing of the file ran."
-        raise NotFound("line-not-run", f"Line {line} of {suffix} was not run, or not recorded.", hint)
+        unseen = _unseen(execution, wanted, line)
+        raise NotFound("line-not-run", f"Line {line} of {suffix} was not run, or not recorded.", unseen or hint)
     return hits
+
+
+def _unseen(execution: Execution, wanted: set[tuple[int, int]], line: int) -> str:
+    """A hint where the line belongs to a call of which not all lines were recorded."""
+    for frame in execution.frames.values():
+        if (frame.process, frame.code.id) in wanted and line in frame.code.lines.values() and frame.level != "lines":
+            return f"It is in {frame.code.qualname}; {levels.of_call(frame)}. Stop there: break {frame.code.qualname}"
+    return ""
 
 
 def _function_hits(flow: Flow, name: str) -> list[int]:

@@ -10,8 +10,8 @@ from dataclasses import replace
 from typing import Protocol
 
 from aftertrace.model import Keep, LogRecord, Source, Span
-from aftertrace.reconstruct import decode, frames, timeline
-from aftertrace.reconstruct.execution import Binding, Entered, Execution, Gap, Process, Step, StepKind
+from aftertrace.reconstruct import decode, frames, levels, timeline
+from aftertrace.reconstruct.execution import Binding, Entered, Execution, Gap, Process, Shed, Step, StepKind
 from aftertrace.reconstruct.frames import Draft, Story
 from aftertrace.reconstruct.spans import told
 from aftertrace.reconstruct.tree import SpanTree
@@ -59,6 +59,7 @@ def build(trace: Trace) -> Execution:
         gaps=[],
     )
     _remember(execution, stories, merged)
+    execution.shed = [one for story, offset in zip(stories, offsets, strict=True) for one in _shed(story, offset)]
     execution.gaps = _gaps(trace, stories, merged, unread)
     return execution
 
@@ -154,6 +155,7 @@ def _step(draft: Draft, index: int, stories: Sequence[Story]) -> Step:
         text=draft.text,
         exception=draft.exception,
         lasti=draft.lasti,
+        unseen=draft.unseen,
         address=f"{stories[draft.process].memory.uid[:8]}.{draft.activation}.{draft.number}",
     )
 
@@ -187,6 +189,26 @@ def _sources(trace: Trace, stories: Sequence[Story]) -> dict[tuple[int, str], So
         for path, digest in story.memory.sources.items()
         if digest in trace.sources
     }
+
+
+def _shed(story: Story, offset: int) -> list[Shed]:
+    """What the process shed, and its calls' own moments, on its corrected clock."""
+    for frame in story.frames.values():
+        frame.since_ns += offset if frame.since_ns else 0
+    memory = story.memory
+    if story.window is None:
+        return []
+    seen = {frame.code.id for frame in story.frames.values()}
+    found = levels.shed(
+        story.process,
+        memory.base(),
+        memory.changes,
+        codes=memory.codes,
+        seen=seen,
+        window=story.window,
+        clocks=memory.clocks,
+    )
+    return [replace(one, since_ns=one.since_ns + offset) if one.since_ns else one for one in found]
 
 
 def _gaps(trace: Trace, stories: Sequence[Story], merged: Sequence[Draft], unread: Sequence[str]) -> list[Gap]:

@@ -8,12 +8,12 @@ from dataclasses import dataclass, field
 from aftertrace.errors import BadRecording
 from aftertrace.model import Attributes, Resource
 from aftertrace.reconstruct.execution import Code
+from aftertrace.reconstruct.levels import CALLS, LINES, level_at
 from aftertrace.wire import linetable, recording, records
 from aftertrace.wire.attributes import map_from_json
 from aftertrace.wire.definitions import Definitions, LevelChange
 from aftertrace.wire.recording import Clocks, Recording, Slice
 
-CALLS, LINES = 1, 2
 _ARGUMENT = 8  # flag of a name (docs/format.md, CODE)
 
 
@@ -35,12 +35,11 @@ class Memory:
 
     def level_of(self, code: int, ticks: int) -> int:
         """At which level (0 spans, 1 calls, 2 lines) a code object was recorded at that moment."""
-        level = LINES if self.level in {"lines", "auto"} else CALLS
-        for change in self.changes.get(code, ()):
-            if change.ticks > ticks:
-                break
-            level = change.level
-        return level
+        return level_at(self.base(), self.changes.get(code, ()), ticks)
+
+    def base(self) -> int:
+        """The level of code of which no change is known."""
+        return LINES if self.level in {"lines", "auto"} else CALLS
 
 
 def read(recordings: Iterable[bytes]) -> tuple[list[Memory], list[str]]:

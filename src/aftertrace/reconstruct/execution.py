@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from operator import attrgetter
+from typing import Literal
 
 from aftertrace.errors import NotFound
 from aftertrace.model import Keep, LogRecord, Resource, Source, Span, Value, ValueKind
@@ -74,6 +75,9 @@ class Frame:
     first_step: int = -1  # index into Execution.steps
     last_step: int = -1
     complete: bool = True  # its START was recorded
+    level: str = "lines"  # lines, calls, mixed: lines of a part of it only
+    cause: str = ""  # why not lines: one of wire.definitions.CAUSES, or level: its process's; "" not known
+    since_ns: int = 0  # of its code, corrected; 0: not known
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +95,7 @@ class Step:
     text: str = ""  # span name, log text, keep reason, gap detail
     exception: int = 0  # identity of the exception, for RAISE .. UNWIND
     lasti: int = -1  # instruction, in code units, of RETURN, YIELD, RAISE .. UNWIND; -1: not recorded
+    unseen: bool = False  # since the frame's step before, lines of it may have run that were not recorded
     address: str = ""  # stable: "<process uid, 8 digits>.<activation>.<n-th record of the activation>"
 
 
@@ -99,7 +104,7 @@ class Process:
     uid: str
     pid: int
     resource: Resource
-    level: str  # spans, calls, lines
+    level: str  # spans, calls, lines, auto
     codes: Mapping[int, Code]
     skew_ns: int = 0  # added to its clock to bring it into the trace's order
 
@@ -116,6 +121,22 @@ class Gap:
     reason: str
     detail: str
     after_step: int = -1
+
+
+@dataclass(frozen=True, slots=True)
+class Shed:
+    """What a process did not record, at some moment of the request, to stay within its budget: a function's calls, or
+    events of exceptions in all its code."""
+
+    process: int
+    what: Literal["function", "exceptions"]
+    function: str  # "" of exceptions
+    path: str  # "" not known
+    line: int  # of the def, 0: not known
+    level: int  # of exceptions: 2 without their handling, 1 only where they end a frame, 0 none
+    partly: bool  # some of its calls are recorded
+    cause: str  # of wire.definitions.CAUSES, "" not known
+    since_ns: int  # corrected, 0: not known
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,6 +170,7 @@ class Execution:
     sources: Mapping[tuple[int, str], Source]  # (process, path)
     keeps: Sequence[Keep]
     gaps: Sequence[Gap]
+    shed: Sequence[Shed] = ()
     _history: dict[tuple[int, int, str], list[Binding]] = field(default_factory=dict, repr=False)
     _frame_steps: dict[tuple[int, int], list[int]] = field(default_factory=dict, repr=False)
     _entered: dict[tuple[int, int], list[Entered]] = field(default_factory=dict, repr=False)

@@ -81,10 +81,15 @@ class Flow:
                 self._stop[index] = 1
             elif step.kind is StepKind.START:
                 self._enters[index] = 1
-                self._stop[index] = key not in with_lines
+                self._stop[index] = key not in with_lines or self._begins_unseen(frame)
             elif step.kind in {StepKind.RESUME, StepKind.THROW} and key in yielded:
                 yielded.discard(key)
                 self._enters[index] = 1
+
+    def _begins_unseen(self, frame: Frame) -> bool:
+        """Whether its first lines were not recorded, so that its START is the first place at which one can stop."""
+        own = self.execution.steps_of(frame)
+        return len(own) > 1 and self.execution.steps[own[1]].unseen
 
     # -- callers
 

@@ -6,9 +6,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from aftertrace.model import Missing, Value, ValueKind
-from aftertrace.reconstruct import decode, messages
-from aftertrace.reconstruct.decode import LINES, Memory
+from aftertrace.reconstruct import decode, levels, messages
+from aftertrace.reconstruct.decode import Memory
 from aftertrace.reconstruct.execution import Code, Frame, StepKind, Write
+from aftertrace.reconstruct.levels import CALLS, LINES
 from aftertrace.wire import records
 
 GAP_REASONS = {
@@ -38,6 +39,7 @@ class Draft:
     text: str = ""
     exception: int = 0
     lasti: int = -1
+    unseen: bool = False
     bindings: list[Bound] = field(default_factory=list)
     index: int = -1  # in the execution, once it has its place
 
@@ -69,6 +71,10 @@ class Activation:
     line: int = 0  # at which it stands
     parent: int = 0  # which runs it now
     count: int = 0
+    began: int = 0  # ticks
+    seen: int = 0  # ticks of its record before
+    ended: bool = False
+    lines: bool = False  # there are LINEs of it
     names: dict[str, Value] = field(default_factory=dict)
 
 
@@ -82,6 +88,7 @@ class Story:
     frames: dict[int, Frame] = field(default_factory=dict)
     entries: list[Entry] = field(default_factory=list)
     outside: int = 0  # drafts without a frame
+    window: tuple[int, int] | None = None  # ticks of its first and last record of the trace
     homeless: int = 0  # records of activations of which nothing else is known
 
 
@@ -110,6 +117,7 @@ class _Teller:
         self.awaited: dict[int, records.Resume | records.Throw] = {}  # of calls begun elsewhere: their snapshot follows
         self.unstamped: list[Draft] = []
         self.stamp = 0
+        self.ticks = 0
         self.foreign = False  # the segment belongs to another trace
         self.handlers: dict[type[records.Record], Callable[..., None]] = {
             records.Segment: self._segment,
@@ -139,12 +147,31 @@ class _Teller:
             for record in decode.events(self.memory, one):
                 handler = self.handlers.get(type(record))
                 if handler is not None and (not self.foreign or type(record) is records.Segment):
+                    self.ticks = record.ticks
                     handler(record)
+            if not self.foreign:
+                self._widen(self.ticks)
             self._settle(self.stamp)
         for loss in losses:
             self._lost(*loss)
+        self._tell_levels()
         self.story.frames = {number: one.frame for number, one in self.activations.items()}
         return self.story
+
+    def _widen(self, ticks: int) -> None:
+        first, last = self.story.window or (ticks, ticks)
+        self.story.window = (min(first, ticks), max(last, ticks))
+
+    def _tell_levels(self) -> None:
+        """At which level each activation was recorded, and since when, and why, it was not lines."""
+        memory, end = self.memory, self.story.window[1] if self.story.window else 0
+        for one in self.activations.values():
+            changes = memory.changes.get(one.frame.code.id, ())
+            until = one.seen if one.ended else max(one.seen, end)
+            found, since = levels.of_frame(memory.base(), changes, one.began, until, lines=one.lines)
+            by_process = found != "lines" and since is None and memory.base() < LINES
+            one.frame.level, one.frame.cause = found, "level" if by_process else levels.cause(since)
+            one.frame.since_ns = memory.clocks.realtime(since.ticks) if since is not None else 0
 
     # -- drafts
 
@@ -164,6 +191,11 @@ class _Teller:
             thread=self.thread,
             number=number,
         )
+        if one is not None:
+            draft.unseen = self._unseen(one, kind)
+            one.seen = self.ticks
+            one.lines = one.lines or kind is StepKind.LINE
+            one.ended = kind in {StepKind.RETURN, StepKind.UNWIND}
         if self.fills:
             draft.bindings, self.fills = self.fills, []
         self.story.drafts.append(draft)
@@ -171,6 +203,16 @@ class _Teller:
         if type(record) is not records.Line:
             self._settle(self.memory.clocks.realtime(record.ticks))
         return draft
+
+    def _unseen(self, one: Activation, kind: StepKind) -> bool:
+        """Whether lines of it may have run, since its record before, that were not recorded. While it waits to be
+        resumed none runs, unless it was resumed and that was not recorded either."""
+        changes = self.memory.changes.get(one.frame.code.id)
+        if not changes or kind is StepKind.START:
+            return False
+        waited = kind in {StepKind.RESUME, StepKind.THROW}
+        lowest, _ = levels.between(self.memory.base(), changes, one.seen, self.ticks)
+        return lowest < (CALLS if waited else LINES)
 
     def _settle(self, until: int) -> None:
         """Gives the drafts since the last stamp their times: evenly spread, the last at ``until``."""
@@ -217,6 +259,8 @@ class _Teller:
         self.span_id = record.span_id if record.trace_id else ""
         self._settle(self.stamp)
         self.stamp = max(self.stamp, self.memory.clocks.realtime(record.ticks))
+        if not self.foreign:
+            self._widen(record.ticks)
 
     def _snapshot(self, record: records.FrameState) -> None:
         one = self.activations.get(record.activation)
@@ -226,6 +270,7 @@ class _Teller:
                 self.story.homeless += 1
                 return
             one = self._make(record.activation, code, record.parent, self._at(record.parent), complete=False)
+        unseen = self._unseen(one, StepKind.LINE)
         one.parent = record.parent
         one.line = self._line_of(one, record.lasti)
         self.running[self.thread] = record.activation
@@ -234,7 +279,7 @@ class _Teller:
             if name and _news(one.names.get(name), value):
                 known = name in one.names
                 one.names[name] = value
-                self.fills.append(Bound(record.activation, name, value, one.line if known else 0))
+                self.fills.append(Bound(record.activation, name, value, one.line if known and not unseen else 0))
         resumed = self.awaited.pop(record.activation, None)
         if resumed is not None:
             self.story.homeless -= 1
@@ -255,7 +300,7 @@ class _Teller:
             thread=self.thread,
             complete=complete,
         )
-        made = self.activations[number] = Activation(frame, parent=frame.parent)
+        made = self.activations[number] = Activation(frame, parent=frame.parent, began=self.ticks, seen=self.ticks)
         return made
 
     def _start(self, record: records.Start) -> None:
@@ -281,7 +326,7 @@ class _Teller:
         wrote, one.line = one.line, one.frame.code.first_line + record.line
         self.running[self.thread] = record.activation
         draft = self._draft(StepKind.LINE, record, one, one.line)
-        self._bind(one, record.slots, wrote, draft, every=False)
+        self._bind(one, record.slots, 0 if draft.unseen else wrote, draft, every=False)
 
     def _end(self, record: records.Return | records.Yield) -> None:
         one = self._known(record.activation)
@@ -292,7 +337,7 @@ class _Teller:
         draft = self._draft(StepKind.RETURN if returned else StepKind.YIELD, record, one, line)
         draft.value, draft.lasti = record.value, record.lasti
         at_calls = not self._at_lines(one, record.ticks)
-        self._bind(one, record.slots, 0 if at_calls else wrote, draft, every=returned and at_calls)
+        self._bind(one, record.slots, 0 if at_calls or draft.unseen else wrote, draft, every=returned and at_calls)
         one.line = line
         self.running[self.thread] = one.parent
 
@@ -306,7 +351,9 @@ class _Teller:
         wrote, one.line = one.line, self._line_of(one, record.lasti)
         draft = self._draft(StepKind.UNWIND, record, one, one.line)
         draft.exception, draft.lasti = record.exception, record.lasti
-        self._bind(one, record.slots, wrote if self._at_lines(one, record.ticks) else 0, draft, every=True)
+        self._bind(
+            one, record.slots, wrote if self._at_lines(one, record.ticks) and not draft.unseen else 0, draft, every=True
+        )
         self.running[self.thread] = one.parent
 
     def _resume(self, record: records.Resume | records.Throw) -> None:

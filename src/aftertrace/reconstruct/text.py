@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from datetime import UTC, datetime
 
 from aftertrace.model import Value, ValueKind
 from aftertrace.reconstruct.operators import REASONS
@@ -146,6 +147,14 @@ def _missing(value: Value) -> str:
 def short_type(name: str) -> str:
     """``Order`` for ``orders.models.Order``."""
     return printable(name.rpartition(".")[2])
+
+
+def clock(time_ns: int) -> str:
+    """``12:03:04``, in UTC; "" for what is no time."""
+    try:
+        return f"{datetime.fromtimestamp(time_ns / 1e9, UTC):%H:%M:%S}"
+    except (ValueError, OverflowError, OSError):
+        return ""
 
 
 def duration(nanoseconds: int) -> str:

@@ -6,7 +6,7 @@ from bisect import bisect_right
 from typing import Any
 
 from aftertrace.model import SpanKind, Value
-from aftertrace.reconstruct import text
+from aftertrace.reconstruct import levels, text
 from aftertrace.reconstruct.cursor import Cursor, StackEntry, Stop
 from aftertrace.reconstruct.execution import Binding, Frame, StepKind
 from aftertrace.reconstruct.flow import Border
@@ -134,6 +134,8 @@ def _place(cursor: Cursor, entry: StackEntry) -> dict[str, Any]:
         "activation": entry.frame.activation,
         "source": _line_text(cursor, entry.frame, entry.line),
         "complete": entry.frame.complete,
+        "level": entry.frame.level,
+        "not_recorded": levels.of_call(entry.frame),
     }
 
 
@@ -150,7 +152,7 @@ def _span_name(cursor: Cursor) -> str:
 def source(cursor: Cursor, around: int) -> dict[str, Any] | None:
     """The lines around the selected frame's, each with whether it had run by now, and what it wrote last.
 
-    ``ran`` is None where only calls were recorded; None instead of lines: the text that ran is not known.
+    ``ran`` is None where it may have run unrecorded; None instead of lines: the text that ran is not known.
     """
     entries = cursor.stack()
     if cursor.selected >= len(entries):
@@ -160,7 +162,7 @@ def source(cursor: Cursor, around: int) -> dict[str, Any] | None:
     if not lines:
         return None
     ran = cursor.flow.lines(entry.frame)
-    with_lines = cursor.flow.has_lines(entry.frame)
+    all_lines = cursor.flow.has_lines(entry.frame) and entry.frame.level == "lines"
     return {
         "path": entry.frame.code.path,
         "current": entry.line,
@@ -168,7 +170,7 @@ def source(cursor: Cursor, around: int) -> dict[str, Any] | None:
             {
                 "line": n,
                 "text": lines[n - 1],
-                "ran": ran.ran(n, cursor.index) if with_lines else None,
+                "ran": ran.ran(n, cursor.index) or (False if all_lines else None),
                 "wrote": [local(one) for one in ran.wrote(n, cursor.index)],
             }
             for n in numbers(entry.line, around, len(lines))

@@ -31,6 +31,8 @@ def _stop(answer: Answer, console: Console) -> Iterator[str]:
         yield from _source(answer["source"], console, {one["name"] for one in answer["changed"]}, answer["selected"])
     elif answer["place"]:
         yield console.doubt("  the text of this file was not recorded, or is not proven to be what ran")
+    if answer["place"] and answer["place"]["not_recorded"]:
+        yield "  " + console.doubt(clip(answer["place"]["not_recorded"], console.width - 2))
     yield from _happens(answer, console)
     yield from _changes(answer, console)
 
