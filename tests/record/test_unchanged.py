@@ -123,6 +123,11 @@ with warnings.catch_warnings(record=True) as caught:
     warnings.simplefilter("always")
     print(f(), caught)
 """,
+    "a child of an environment without us, whose stderr is read": """
+import subprocess, sys
+def f(): return subprocess.run([sys._base_executable, "-c", "print(1)"], capture_output=True)
+print(f().stdout, f().stderr)
+""",
     "asyncio": """
 import asyncio
 async def leaf(n):

@@ -103,6 +103,7 @@ def environment(env: Mapping[str, str], settings: Settings, found: Command) -> d
         "AFTERTRACE_ROOT": _absolute(settings.root),
         "AFTERTRACE_AGENT_SOCKET": _absolute(settings.agent_socket),
         "AFTERTRACE_DEFAULT_SERVICE": service_of(found),
+        "AFTERTRACE_STDERR": _stderr(),
     }
     if settings.budget:
         added["AFTERTRACE_BUDGET"] = f"{settings.budget:g}"
@@ -120,6 +121,15 @@ def _absolute(path: str) -> str:
         return str(Path(path).absolute())
     except OSError:  # the working directory is gone: the program says what it cannot do without it
         return path
+
+
+def _stderr() -> str:
+    """Which file stderr is: where the recorder may speak."""
+    try:
+        found = os.fstat(2)
+    except OSError:
+        return ""
+    return f"{found.st_dev}:{found.st_ino}"
 
 
 def service_of(found: Command) -> str:

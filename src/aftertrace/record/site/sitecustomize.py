@@ -27,8 +27,21 @@ def _told() -> str:
     return os.fsdecode(fresh.get(b"AFTERTRACE_TOLD", b"")) or os.environ.get("AFTERTRACE_TOLD", "")
 
 
+def _is_heard() -> bool:
+    """Whether stderr is still that of `aftertrace run`: a program that reads what a child of its says there gets the
+    child's words alone."""
+    told_to = os.environ.get("AFTERTRACE_STDERR")
+    try:
+        found = os.fstat(2)
+    except OSError:
+        return False
+    return not told_to or told_to == ":".join([str(found.st_dev), str(found.st_ino)])
+
+
 def _say(sentence: str) -> None:
     """Once for a program and its children, on stderr."""
+    if not _is_heard():
+        return
     slug = sentence.partition(":")[0]
     told = _told().split(",")
     if slug in told:
