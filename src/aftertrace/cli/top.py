@@ -63,11 +63,11 @@ def _show(terminal: Terminal, path: Path, history: History, view: View, *, colou
                 return
             chosen = _pressed(key, chosen, view)
         if time.monotonic() >= next_look:
-            next_look = time.monotonic() + _EACH_S
             try:
                 view, trouble = watch.look(path, history), ""
             except AftertraceError as error:
                 trouble = error.message
+            next_look = time.monotonic() + _EACH_S
 
 
 def _pressed(key: str, chosen: Chosen, view: View) -> Chosen:

@@ -36,6 +36,7 @@ _HELP = (
 _LEVELS = ("shed", "calls", "lines")
 _NONE = "No process is recorded. Record one: aftertrace run -- python app.py"
 _GAP = "  "
+_NARROWEST = 30  # columns
 
 
 @dataclass(frozen=True, slots=True)
@@ -346,6 +347,8 @@ def header(view: View, console: Console) -> list[str]:
     first = f"aftertrace {agent['agent']}  agent {agent['pid']}, up {span(agent['uptime_s'])}"
     held = f"memory {size(memory['bytes'])} of {size(memory['limit'])}"
     reach = f"the last {span(memory['horizon_s'])} remembered, {memory['traces']:,} requests"
+    if not memory["traces"]:
+        reach = "nothing to remember yet"
     waiting = spool["files"] + spool["waiting"]
     spooled = f"spool {waiting:,} waiting, {size(spool['bytes'])}" if waiting else "spool empty"
     second = [held, reach, f"{counts['kept']:,} kept", spooled]
@@ -356,6 +359,8 @@ def header(view: View, console: Console) -> list[str]:
 
 def screen(view: View, chosen: Chosen, console: Console, height: int, trouble: str = "") -> list[str]:
     """All of a terminal: ``height`` lines or fewer, each no wider than it. ``trouble``: why the view is an old one."""
+    if console.width < _NARROWEST:
+        return [fit(f"{_NARROWEST} columns are needed", console.width)][:height]
     lines = [*header(view, console), console.bad(fit(trouble, console.width)) if trouble else ""]
     if chosen.help:
         return _clipped(lines + _help(console), height, "q end  ? back", console)
