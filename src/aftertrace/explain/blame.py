@@ -6,7 +6,7 @@ import ast
 import difflib
 from dataclasses import dataclass, field, replace
 
-from aftertrace.explain import contradiction, texts
+from aftertrace.explain import contradiction, shed, texts
 from aftertrace.explain.hops import End, Kind, Link, Origin
 from aftertrace.explain.likeness import ABSENT, hole, parts
 from aftertrace.explain.origin import Tracer
@@ -40,12 +40,28 @@ def judge(tracer: Tracer, where: Site, exception: Value | None) -> Verdict:
     best = [one for one in found if one.weight == found[0].weight]
     origins = [deepen(tracer, tracer.trace(one.point, _start(where, one), one.value)) for one in best]
     best_origin, others = _choose(origins)
+    gone = _shed(tracer.scene, [best_origin, *(one for one in origins if one is not best_origin)])
+    if gone is not None:
+        return gone
     verdict = _misnamed(where, exception, best_origin) or _verdict(best_origin, others)
     against = contradiction.doubt(tracer.scene, where, exception) or _taken_out(where, best_origin)
+    against = against or _changed_by_shed(tracer.scene, best_origin)
     if against and verdict.status != "unknown":
         verdict.status = "likely"
         verdict.doubts.append(against)
     return verdict
+
+
+def _shed(scene: Scene, origins: list[Origin]) -> Verdict | None:
+    """Unknown, where a call had a part in a suspect value of which nothing was recorded."""
+    for origin in origins:
+        end = origin.end if origin.end.kind is Kind.SHED else None
+        if end is None and origin.end.kind is not Kind.LITERAL:
+            calls = (scene.shed(origin.point, one) for one in texts.calls(origin.point.node))
+            end = next((shed.lost(one) for one in calls if one is not None), None)
+        if end is not None:
+            return Verdict("unknown", origin, end.says, origin.doubts, unknown=[end.unknown])
+    return None
 
 
 def _taken_out(where: Site, origin: Origin) -> str:
@@ -57,6 +73,19 @@ def _taken_out(where: Site, origin: Origin) -> str:
         receiver = call.func.value if isinstance(call.func, ast.Attribute) else None
         if call is not where.node and receiver is not None and ast.unparse(receiver) == first.name:
             return f"what {ast.unparse(call.func)}() gave is not recorded"
+    return ""
+
+
+def _changed_by_shed(scene: Scene, origin: Origin) -> str:
+    """A part of something mutable, on whose way a call was made that was not recorded: it may have set it."""
+    if not any("." in link.name or "[" in link.name for link in origin.links):
+        return ""
+    for link in origin.links:
+        scope = scene.scope(link.frame)
+        for call in texts.calls(scope) if scope is not None else ():
+            gone = scene.shed(Point(link.frame, call, link.frame.first_step, link.step), call)
+            if gone is not None:
+                return f"{gone.function}() is called on this way too, and was not recorded"
     return ""
 
 

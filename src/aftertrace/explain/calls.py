@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 from dataclasses import replace
 
-from aftertrace.explain import texts
+from aftertrace.explain import shed, texts
 from aftertrace.explain.hops import Border, End, Hop, Kind, Link, Move
 from aftertrace.explain.likeness import ABSENT, IN_TEXT, Key, Keys, find, hole, part, same, shown, telling
 from aftertrace.explain.origin import Tracer
@@ -26,6 +26,9 @@ def hop(tracer: Tracer, point: Point, value: Value | None) -> Hop:
         found = _into(tracer, point, child, value)
         if found is not None:
             return found
+    gone = scene.shed(point, node)
+    if gone is not None:
+        return shed.lost(gone)
     call = node.value if isinstance(node, ast.Await) else node
     if not isinstance(call, ast.Call):
         found = None if isinstance(node, ast.Await) else End(Kind.OPAQUE, line=node.lineno)

@@ -18,6 +18,7 @@ class Kind(StrEnum):
     COMPUTED = "computed"  # by an expression whose inputs are recorded
     OPAQUE = "opaque"  # by code that is not recorded
     OUTSIDE = "outside"  # it came into the request from outside
+    SHED = "shed"  # made by a call of which nothing was recorded, to stay within the budget
     LOST = "lost"  # it could not be followed further
 
 

@@ -6,7 +6,7 @@ import ast
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
-from aftertrace.explain import texts
+from aftertrace.explain import shed, texts
 from aftertrace.explain.hops import Border, End, Hop, Kind, Link, Move
 from aftertrace.explain.likeness import ABSENT, IN_TEXT, Key, Keys, find, part, same, shown, telling
 from aftertrace.explain.origin import Tracer
@@ -61,6 +61,9 @@ def _from_caller(scene: Scene, point: Point, name: str, value: Value | None, cal
     if node is None:
         return _receiver(scene, point, name, entered, ran)
     at = Point(caller, node, ran, frame.first_step)
+    gone = scene.shed(at, node) if isinstance(node, ast.Call) and texts.called(node) != frame.code.name else None
+    if gone is not None:  # it was called, and called this one
+        return shed.lost(gone)
     for found in _arguments(scene, point, name, at, node):
         given = part_of(scene, at, found)
         alike = same(given, value) if given is not None and value is not None else None

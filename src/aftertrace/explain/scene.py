@@ -9,10 +9,10 @@ from dataclasses import dataclass
 
 from aftertrace.errors import AftertraceError, BadRecording
 from aftertrace.explain.likeness import ABSENT, Key, Keys, part
-from aftertrace.explain.texts import Text
+from aftertrace.explain.texts import Text, called
 from aftertrace.model import Scalar, Span, Value, ValueKind
 from aftertrace.reconstruct import operators
-from aftertrace.reconstruct.execution import Binding, Code, Execution, Frame, Step, StepKind
+from aftertrace.reconstruct.execution import Binding, Code, Execution, Frame, Shed, Step, StepKind
 from aftertrace.reconstruct.expression import Expression
 from aftertrace.reconstruct.flow import Flow
 from aftertrace.wire import linetable
@@ -62,6 +62,7 @@ class Scene:
                 self._children.setdefault((frame.process, entered.parent), []).append(frame)
         for found in self._children.values():
             found.sort(key=lambda one: one.first_step)
+        self._shed = {(one.process, _calling(one)): one for one in execution.shed if one.what == "function"}
 
     # -- sources
 
@@ -156,14 +157,19 @@ class Scene:
         return last if last is not None and last.kind is StepKind.RETURN and last.index <= before else None
 
     def ran(self, frame: Frame, line: int, before: int) -> int | None:
-        """The LINE step at which the statement on a line last began to run before a step."""
+        """The LINE step at which the statement on a line last began to run before a step; None where lines that were
+        not recorded may have run since."""
         own = self.execution.steps_of(frame)
         at = bisect_left(own, before)
+        if at < len(own) and own[at] == before and self.step(before).unseen:
+            return None
         while at > 0:
             at -= 1
             step = self.step(own[at])
             if step.kind is StepKind.LINE and step.line == line:
                 return self._begin(frame, own, at)
+            if step.unseen:
+                return None
         return None
 
     def _begin(self, frame: Frame, own: Sequence[int], at: int) -> int:
@@ -195,14 +201,28 @@ class Scene:
         return first
 
     def line_before(self, frame: Frame, index: int) -> int | None:
-        """The LINE step at which the statement that runs at a step began."""
+        """The LINE step at which the statement that runs at a step began; None where its line was not recorded."""
         own = self.execution.steps_of(frame)
         at = bisect_right(own, index)
         while at > 0:
             at -= 1
             if self.step(own[at]).kind is StepKind.LINE:
                 return self._begin(frame, own, at)
+            if self.step(own[at]).unseen:
+                return None
         return None
+
+    def shed(self, point: Point, node: ast.AST) -> Shed | None:
+        """The function that a call names, if it was shed and no frame of this call is recorded. A method of a plain
+        container is none of ours."""
+        call = node.value if isinstance(node, ast.Await) else node
+        if not isinstance(call, ast.Call) or self.callees(point, call):
+            return None
+        if isinstance(call.func, ast.Attribute):
+            held = self.evaluate(point, call.func.value)
+            if held is not None and held.kind not in {ValueKind.OBJECT, ValueKind.NAMED, ValueKind.MISSING}:
+                return None
+        return self._shed.get((point.frame.process, called(call)))
 
     # -- values
 
@@ -418,3 +438,9 @@ def _assigned(tree: ast.Module, name: str) -> Iterator[ast.expr]:
 
 def _is(target: ast.expr, name: str) -> bool:
     return isinstance(target, ast.Name) and target.id == name
+
+
+def _calling(shed: Shed) -> str:
+    """The name by which a function is called: of ``__init__`` that of its class."""
+    *outer, name = shed.function.split(".")
+    return outer[-1] if name == "__init__" and outer else name

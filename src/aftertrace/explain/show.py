@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from aftertrace.errors import UsageError
-from aftertrace.explain import outline
+from aftertrace.explain import outline, shed
 from aftertrace.explain.outline import LeftOut
 from aftertrace.explain.question import Parameter, Question, Sources
 from aftertrace.model import LogRecord, Span
-from aftertrace.reconstruct import text
+from aftertrace.reconstruct import levels, text
 from aftertrace.reconstruct.build import build
 from aftertrace.reconstruct.execution import Execution, Frame, Step, StepKind
 from aftertrace.reconstruct.raises import Origins
@@ -78,11 +78,13 @@ def _ends(execution: Execution) -> list[int]:
 
 
 def _services(execution: Execution) -> list[dict[str, Any]]:
-    """In the order in which the request reached them. ``level`` is "" where nothing but spans is known."""
+    """In the order in which the request reached them. ``level`` is "" where nothing but spans is known; ``shed``
+    what was not recorded to stay within the budget, None without a recording."""
     names = dict.fromkeys([*(span.service for span in execution.spans.values())])
     active = {step.process for step in execution.steps if step.activation}
     names.update(dict.fromkeys(one.service for index, one in enumerate(execution.processes) if index in active))
     found = []
+    missing = shed.services(execution)
     for name in names:
         own = [(index, one) for index, one in enumerate(execution.processes) if one.service == name]
         found.append(
@@ -91,6 +93,7 @@ def _services(execution: Execution) -> list[dict[str, Any]]:
                 "level": next((one.level for index, one in own if index in active), ""),
                 "pids": [one.pid for index, one in own if index in active],
                 "skew_ns": next((one.skew_ns for _, one in own if one.skew_ns), 0),
+                "shed": missing.get(name),
             }
         )
     return found
@@ -179,6 +182,9 @@ def _call(execution: Execution, origins: Origins, frame: Frame, began: int) -> d
         "raised_here": first_raise is not None and first_raise.activation == frame.activation,
         "raised_line": last.line if last.kind is StepKind.UNWIND else 0,
         "complete": frame.complete,
+        "level": frame.level,
+        "cause": frame.cause,
+        "not_recorded": levels.of_call(frame),
         "ended": ended,
         "address": first.address,
     }

@@ -77,7 +77,7 @@ def _leaves(scene: Scene, point: Point, node: ast.expr) -> Iterator[tuple[ast.ex
     """What a node is made of, where its own value says nothing: comparisons, calls that are not recorded."""
     for one in texts.inputs(node):
         call = one.value if isinstance(one, ast.Await) else one
-        if isinstance(call, ast.Call) and not scene.callees(point, one):
+        if isinstance(call, ast.Call) and not scene.callees(point, one) and scene.shed(point, one) is None:
             for inner in [*texts.arguments(call), *([call.func.value] if isinstance(call.func, ast.Attribute) else [])]:
                 yield from _leaves(scene, point, inner)
         elif (

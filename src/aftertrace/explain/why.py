@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from aftertrace.explain import calls, death, passing, suspects, texts
+from aftertrace.explain import calls, death, passing, shed, suspects, texts
 from aftertrace.explain.blame import Verdict, judge
 from aftertrace.explain.death import Death
 from aftertrace.explain.failure import Failure, Failures
@@ -17,7 +17,7 @@ from aftertrace.explain.question import Parameter, Question, Sources
 from aftertrace.explain.scene import Scene
 from aftertrace.explain.suspects import Site
 from aftertrace.model import LogRecord, Span, Value
-from aftertrace.reconstruct import text, view
+from aftertrace.reconstruct import levels, text, view
 from aftertrace.reconstruct.build import build
 from aftertrace.reconstruct.execution import Execution, Frame, Step
 from aftertrace.reconstruct.text import short_type
@@ -136,10 +136,13 @@ def _conclude(scene: Scene, tracer: Tracer, found: Inquiry) -> None:
 
 def _no_site(scene: Scene, failure: Failure) -> str:
     if failure.raised is None or failure.frame is None:
-        return f"where {failure.service} failed: it answered an error, and no exception in its own code was recorded"
+        said = f"where {failure.service} failed: it answered an error, and no exception in its own code was recorded"
+        return f"{said}; {missing}" if (missing := shed.events_of(scene.execution, failure.service)) else said
     if scene.text_of(failure.frame) is None:
         return f"the source of {failure.frame.code.path}: it was not handed over, or differs from what ran"
-    return f"which values {failure.frame.code.qualname} had: its lines were not recorded"
+    why = levels.since(failure.frame.cause, failure.frame.since_ns)
+    said = f"which values {failure.frame.code.qualname} had where it failed: its lines were not recorded"
+    return f"{said} ({why})" if why else said
 
 
 class _Telling:
@@ -150,6 +153,7 @@ class _Telling:
         self.execution = scene.execution
         self.failures = failures
         self.found = found
+        self.shed = shed.services(self.execution)
 
     def data(self) -> dict[str, Any]:
         cause = self._cause()
@@ -167,6 +171,7 @@ class _Telling:
             "failure": self._failure(),
             "ruled_out": list(self._ruled_out()),
             "unknown": list(dict.fromkeys(self._unknown())),
+            "next_failure": shed.next_failure(self.execution, [one.service for one in self.found.failures], self.shed),
             "next": self._next(cause),
         }
 
@@ -184,11 +189,13 @@ class _Telling:
 
     def _coverage(self) -> dict[str, Any]:
         processes = self.execution.processes
-        levels = {process.service: process.level for process in processes}
-        services = dict.fromkeys([*(one.service for one in self.execution.spans.values()), *levels])
+        recorded = {process.service: process.level for process in processes}
+        services = dict.fromkeys([*(one.service for one in self.execution.spans.values()), *recorded])
         return {
-            "services": [{"service": one, "level": levels.get(one, "")} for one in services],
-            "recorded": sum(one in levels for one in services),
+            "services": [
+                {"service": one, "level": recorded.get(one, ""), "shed": self.shed.get(one)} for one in services
+            ],
+            "recorded": sum(one in recorded for one in services),
             "of": len(services),
             "gaps": [
                 {
@@ -314,7 +321,8 @@ class _Telling:
 
     def _ruled_out(self) -> Iterator[str]:
         others = self.failures.others(self.found.failures)
-        if self.found.failures and not others:
+        whole = not any(one["says"] for one in self.shed.values())
+        if self.found.failures and not others and whole:
             yield "no other exception in the request"
         for step in others[:3]:
             name = short_type(step.value.type) if step.value is not None else "an exception"
@@ -326,7 +334,7 @@ class _Telling:
         for log in self._unrelated(errors)[:3]:
             said = text.shorten(text.printable(f"{log.body!s}"), 40)
             yield f"ERROR log of {log.resource.service} ({said}): not on this way"
-        if not self.execution.gaps and self.found.failures:
+        if not self.execution.gaps and self.found.failures and whole:
             yield "nothing lost in the recording"
 
     def _unrelated(self, errors: list[LogRecord]) -> list[LogRecord]:
@@ -348,15 +356,20 @@ class _Telling:
         yield from self.found.unknown
         if self.found.verdict.status == "likely":
             yield from self.found.verdict.doubts
-        levels = {process.service for process in self.execution.processes}
+        recorded = {process.service for process in self.execution.processes}
+        if self.found.verdict.status != "verified":
+            for service, one in self.shed.items():
+                if one["says"]:
+                    yield f"{service}: {one['says']}"
         for service in self._request()["services"]:
-            if service not in levels:
+            if service not in recorded:
                 yield f"what {service} did: it sent spans, no recording"
 
     def _next(self, cause: dict[str, Any]) -> list[str]:
         short = self.execution.trace_id[:8]
         where = " --at cause" if cause["address"] else " --at raise" if self.found.failures else ""
-        return [f"step {short}{where}", f"show {short}"]
+        flag = " --shed" if any(one["functions"] for one in self.shed.values()) else ""
+        return [f"step {short}{where}", f"show {short}{flag}"]
 
 
 _NOWHERE: dict[str, Any] = {

@@ -138,3 +138,18 @@ def of_call(frame: Frame) -> str:
     said = "lines of this call were not recorded" if frame.level == "calls" else "not all lines of it were recorded"
     why = since(frame.cause, frame.since_ns)
     return f"{said}: {why}" if why else said
+
+
+_EVENTS = {
+    2: "handled exceptions",
+    1: "raised and handled exceptions (only calls that they ended are)",
+    0: "exceptions",
+}
+
+
+def of_shed(one: Shed) -> str:
+    """What was shed, and why: ``fib (orders.py:3) not recorded: over the budget since 12:03:04``."""
+    what = one.function if one.what == "function" else _EVENTS.get(one.level, "some exceptions")
+    where = f" ({one.path.rpartition('/')[2]}:{one.line})" if one.path else ""
+    why = since(one.cause, one.since_ns)
+    return f"{what}{where} not recorded" + (f": {why}" if why else "")

@@ -185,13 +185,23 @@ def arguments_of(cursor: Cursor) -> list[dict[str, Any]]:
 
 def gaps(cursor: Cursor) -> list[dict[str, Any]]:
     """All that was not recorded; ``step`` after which it is missing, None: not at one step."""
-    processes = cursor.execution.processes
-    return [
+    execution = cursor.execution
+    processes = execution.processes
+    found = [
         {
             "service": processes[gap.process].service if gap.process >= 0 else "",
             "reason": gap.reason,
             "detail": gap.detail,
             "step": gap.after_step if gap.after_step >= 0 else None,
         }
-        for gap in cursor.execution.gaps
+        for gap in execution.gaps
+    ]
+    return found + [
+        {
+            "service": processes[one.process].service,
+            "reason": "shed",
+            "detail": levels.of_shed(one),
+            "step": None,
+        }
+        for one in execution.shed
     ]

@@ -12,16 +12,18 @@ from aftertrace.show.words import clip, place, tidy
 type Row = dict[str, Any]
 
 _DEEPEST = 20  # levels of indentation; deeper ones say how deep
+_LEVELS = {"calls": "  calls only", "mixed": "  not all lines"}
 _ERROR, _WARNING = 17, 13  # OTLP severities
 
 
-def render(answer: dict[str, Any], console: Console) -> str:
-    """The request: a head, its outline, and what of it is missing."""
+def render(answer: dict[str, Any], console: Console, *, shed: bool = False) -> str:
+    """The request: a head, its outline, and what of it is missing. ``shed``: with each function that was shed."""
     lines = [*_head(answer, console), ""]
     service = ""
     for row in answer["rows"]:
         lines.extend(_lines(row, console, service))
         service = row.get("service", service)
+    lines.extend(_shed(answer, console, whole=shed))
     lines.extend(_missing(answer, console))
     return "\n".join(lines)
 
@@ -37,12 +39,40 @@ def _head(answer: dict[str, Any], console: Console) -> Iterator[str]:
     recorded = [one for one in answer["services"] if one["level"]]
     levels = ", ".join(f"{tidy(one['service'])} {one['level']}{_skew(one)}" for one in recorded)
     count = f"{len(recorded)} of {len(answer['services'])} services"
-    said = f"recorded: {count}" + (f" ({levels})" if levels else "") + (", no gaps" if not answer["gaps"] else "")
+    said = (
+        f"recorded: {count}"
+        + (f" ({levels})" if levels else "")
+        + ("" if answer["gaps"] or any(_says(one) for one in recorded) else ", no gaps")
+    )
     yield console.dim(clip(f"{said}; {answer['steps']:,} steps", console.width))
 
 
 def _skew(service: dict[str, Any]) -> str:
     return f", clock off by {duration(abs(service['skew_ns']))}" if service["skew_ns"] else ""
+
+
+def _says(service: dict[str, Any]) -> str:
+    """What it shed, "" for nothing."""
+    return str(service["shed"]["says"]) if service["shed"] else ""
+
+
+def _shed(answer: dict[str, Any], console: Console, *, whole: bool) -> Iterator[str]:
+    """Of each service in one line what was not recorded to stay within the budget; ``whole``: all of it."""
+    found = [(tidy(one["service"]), one["shed"]) for one in answer["services"] if _says(one)]
+    if found:
+        yield ""
+    for service, shed in found:
+        more = shed["functions"] and not whole
+        said = clip(f"shed: {service}: {shed['says']}", console.width - (8 if more else 0))
+        yield console.doubt(said) + (console.dim("  --shed") if more else "")
+        for one in shed["functions"] if whole else ():
+            part = " (some of its calls are)" if one["partly"] else ""
+            where = place(one["path"], one["line"]) if one["path"] else ""
+            said = "  ".join(x for x in (f"{one['function']}{part}", where, one["says"]) if x)
+            yield "  " + console.dim(clip(said, console.width - 2))
+        left = shed["functions_count"] - len(shed["functions"])
+        if whole and left:
+            yield "  " + console.dim(f"and {left:,} more")
 
 
 def _missing(answer: dict[str, Any], console: Console) -> Iterator[str]:
@@ -104,13 +134,14 @@ def _call(row: Row, console: Console, room: int) -> Iterator[str]:
     given = ", ".join(f"{name}={value}" if name else value for name, value in row["arguments"])
     given = given if row["complete"] else "… beginning not recorded"
     came = _came(row)
-    left = room - len(where) - len(took) - 4
+    level = _LEVELS.get(row["level"], "") if row["cause"] != "level" else ""
+    left = room - len(where) - len(took) - len(level) - 4
     came = clip(came, max(left - len(row["function"]) - 6, left // 2))
     head = clip(f"{row['function']}({given})", max(left - len(came) - 1, 16))
     came = f" {came}" if came else ""
     yield (
         f"{head}{console.bad(came) if row['raised'] else came}  {console.dim(where)}  "
-        f"{console.dim(took) if row['ended'] else console.doubt(took)}"
+        f"{console.dim(took) if row['ended'] else console.doubt(took)}{console.doubt(level)}"
     )
 
 

@@ -47,8 +47,14 @@ def _recorded(answer: Part, console: Console) -> str:
     what = "lines + values" if levels == {"lines"} else ", ".join(sorted(levels))
     count = f"kept: {clip(kept, 50)}   " if kept else ""
     count += f"recorded: {found['recorded']} of {found['of']} services" + (f", {what}" if what else "")
-    if not found["gaps"]:
+    shed = [
+        f"{one['service']}: {one['shed']['says']}" for one in found["services"] if one["shed"] and one["shed"]["says"]
+    ]
+    if not found["gaps"] and not shed:
         return console.dim(shorten(f"{count}, no gaps", console.width))
+    if shed:
+        said = f"shed: {shed[0]}" + (f"; {len(shed) - 1} more services" if len(shed) > 1 else "")
+        return console.dim(f"{count}; ") + console.doubt(clip(said, max(console.width - len(count) - 2, 20)))
     first = found["gaps"][0]
     gap = f"{len(found['gaps'])} gaps, the first: {first['service']} {first['reason']} {first['detail']}"
     return console.dim(f"{count}; ") + console.doubt(clip(gap, max(console.width - len(count) - 2, 20)))
@@ -158,6 +164,7 @@ def _rest(answer: Part, console: Console) -> Iterator[str]:
     for title, found, paint in (
         ("RULED OUT", answer["ruled_out"], console.dim),
         ("UNKNOWN", answer["unknown"], console.doubt),
+        ("NEXT TIME", [answer["next_failure"]] if answer["next_failure"] else [], console.dim),
     ):
         if found:
             text = clip(" - ".join(found), max(console.width - 11, 30))
