@@ -11,9 +11,9 @@ from aftertrace.explain.hops import End, Kind, Link, Origin
 from aftertrace.explain.likeness import ABSENT, hole, parts
 from aftertrace.explain.origin import Tracer
 from aftertrace.explain.scene import Point, Scene
-from aftertrace.explain.suspects import Site, Suspect, suspects
+from aftertrace.explain.suspects import Site, Suspect, mentioned, suspects
 from aftertrace.model import Value, ValueKind
-from aftertrace.reconstruct.execution import Step, StepKind
+from aftertrace.reconstruct.execution import Shed, Step, StepKind
 from aftertrace.wire.equality import content, cut
 
 _ROUNDS = 8  # how often the inputs of a computation are looked into
@@ -34,7 +34,11 @@ class Verdict:
 
 def judge(tracer: Tracer, where: Site, exception: Value | None) -> Verdict:
     """The cause of an exception raised at a site."""
+    within = _raised_within(tracer.scene, where)
+    where = replace(where, node=within[0]) if within else where
     found = suspects(tracer.scene, where, exception)
+    if within and not any(one.value is not None and exception and mentioned(one.value, exception) for one in found):
+        return _unknown(None, shed.raised(within[1]))
     if not found:
         return Verdict("unknown", unknown=["the line fails on nothing that was recorded"])
     best = [one for one in found if one.weight == found[0].weight]
@@ -45,7 +49,7 @@ def judge(tracer: Tracer, where: Site, exception: Value | None) -> Verdict:
         return gone
     verdict = _misnamed(where, exception, best_origin) or _verdict(best_origin, others)
     against = contradiction.doubt(tracer.scene, where, exception) or _taken_out(where, best_origin)
-    against = against or _changed_by_shed(tracer.scene, best_origin)
+    against = against or (shed.raised(within[1]).says if within else "") or _changed_by_shed(tracer.scene, best_origin)
     if against and verdict.status != "unknown":
         verdict.status = "likely"
         verdict.doubts.append(against)
@@ -60,7 +64,22 @@ def _shed(scene: Scene, origins: list[Origin]) -> Verdict | None:
             calls = (scene.shed(origin.point, one) for one in texts.calls(origin.point.node))
             end = next((shed.lost(one) for one in calls if one is not None), None)
         if end is not None:
-            return Verdict("unknown", origin, end.says, origin.doubts, unknown=[end.unknown])
+            return _unknown(origin, end)
+    return None
+
+
+def _unknown(origin: Origin | None, end: End) -> Verdict:
+    return Verdict("unknown", origin, end.says, origin.doubts if origin is not None else [], unknown=[end.unknown])
+
+
+def _raised_within(scene: Scene, where: Site) -> tuple[ast.Call, Shed] | None:
+    """The call, by the line where an exception was seen first, of a function of which nothing was recorded. Where a
+    call was unwound, CPython gives the instruction before it (3.12, 3.13: ``next_instr - 1``)."""
+    point = where.point
+    for node in (where.node, scene.node_at(point.frame, scene.step(where.raised).lasti + 1)):
+        gone = scene.shed(point, node) if isinstance(node, ast.Call) else None
+        if gone is not None and isinstance(node, ast.Call):
+            return node, gone
     return None
 
 

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
-from aftertrace.explain import texts
+from aftertrace.explain import shed, texts
 from aftertrace.explain.hops import End, Hop, Kind, Link, Move, Origin
 from aftertrace.explain.likeness import ABSENT, Key, hole, part, parts, same, shown, telling
 from aftertrace.explain.moves import Moves
@@ -211,7 +211,8 @@ class Tracer:
         given = self._given(point.frame, binding)
         ran = self.scene.ran(point.frame, binding.line, binding.written_at) if binding.line else None
         if given is None or ran is None:
-            return End(Kind.LOST, f"the line that set {name} is not recorded", unknown=f"who set {name}")
+            unknown = shed.because(f"who set {name}", point.frame)
+            return End(Kind.LOST, f"the line that set {name} is not recorded", unknown=unknown)
         written = part(binding.value, point.keys)
         shows = None if written is ABSENT else written
         link = Link(point.frame, binding.line, binding.written_at, name + shown(point.keys), shows, ran=ran)

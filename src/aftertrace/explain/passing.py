@@ -40,7 +40,8 @@ def hop(tracer: Tracer, point: Point, name: str, value: Value | None) -> Hop:
         if found is not None:
             return found
     if caller is not None:
-        return End(Kind.LOST, f"what was passed as {name} is not recorded", unknown=f"who passed {name}")
+        unknown = shed.because(f"who passed {name}", caller)
+        return End(Kind.LOST, f"what was passed as {name} is not recorded", unknown=unknown)
     return _from_service(scene, point, name, value)
 
 

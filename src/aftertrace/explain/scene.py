@@ -62,7 +62,7 @@ class Scene:
                 self._children.setdefault((frame.process, entered.parent), []).append(frame)
         for found in self._children.values():
             found.sort(key=lambda one: one.first_step)
-        self._shed = {(one.process, _calling(one)): one for one in execution.shed if one.what == "function"}
+        self._shed = {(one.process, _calling(one.function)): one for one in execution.shed if one.what == "function"}
 
     # -- sources
 
@@ -124,14 +124,22 @@ class Scene:
         return found[low : bisect_left(found, until, key=lambda one: one.first_step)]
 
     def callees(self, point: Point, node: ast.expr) -> list[Frame]:
-        """Recorded frames that this very expression called, in order."""
+        """Recorded frames that this very expression called, in order; not what a function called that was shed."""
         found = []
         for child in self.children(point.frame, point.step, point.until):
             entered = self.execution.entered_at(child, child.first_step)
             place = self.place(child.process, point.frame.code, entered.call_site) if entered else None
-            if place is not None and place in self._ranges(point.frame, node):
+            if place is None or place not in self._ranges(point.frame, node):
+                continue
+            if not self._behind_shed(child, node):
                 found.append(child)
         return found
+
+    def _behind_shed(self, child: Frame, node: ast.AST) -> bool:
+        call = node.value if isinstance(node, ast.Await) else node
+        name = called(call) if isinstance(call, ast.Call) else ""
+        own = _calling(child.code.qualname)
+        return own != name and (child.process, name) in self._shed
 
     def _ranges(self, frame: Frame, node: ast.expr) -> list[Place]:
         """A call's own, and that of its await: a coroutine begins there."""
@@ -213,16 +221,19 @@ class Scene:
         return None
 
     def shed(self, point: Point, node: ast.AST) -> Shed | None:
-        """The function that a call names, if it was shed and no frame of this call is recorded. A method of a plain
-        container is none of ours."""
+        """The function that a call names, if it was shed and no frame of this call is recorded to its end. A method of
+        a plain container is none of ours."""
         call = node.value if isinstance(node, ast.Await) else node
-        if not isinstance(call, ast.Call) or self.callees(point, call):
+        if not isinstance(call, ast.Call) or any(self._ended(one) for one in self.callees(point, call)):
             return None
         if isinstance(call.func, ast.Attribute):
             held = self.evaluate(point, call.func.value)
             if held is not None and held.kind not in {ValueKind.OBJECT, ValueKind.NAMED, ValueKind.MISSING}:
                 return None
         return self._shed.get((point.frame.process, called(call)))
+
+    def _ended(self, frame: Frame) -> bool:
+        return frame.level == "lines" or self.step(frame.last_step).kind in {StepKind.RETURN, StepKind.UNWIND}
 
     # -- values
 
@@ -440,7 +451,7 @@ def _is(target: ast.expr, name: str) -> bool:
     return isinstance(target, ast.Name) and target.id == name
 
 
-def _calling(shed: Shed) -> str:
+def _calling(qualname: str) -> str:
     """The name by which a function is called: of ``__init__`` that of its class."""
-    *outer, name = shed.function.split(".")
+    *outer, name = qualname.split(".")
     return outer[-1] if name == "__init__" and outer else name

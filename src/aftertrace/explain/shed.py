@@ -7,7 +7,7 @@ from typing import Any
 
 from aftertrace.explain.hops import End, Kind
 from aftertrace.reconstruct import levels
-from aftertrace.reconstruct.execution import Execution, Shed
+from aftertrace.reconstruct.execution import Execution, Frame, Shed
 
 MOST = 200  # functions that an answer lists for a service
 _NAMED = 3
@@ -67,9 +67,26 @@ def _exceptions(one: Shed) -> dict[str, Any]:
 
 def lost(one: Shed) -> End:
     """The end of a search at a call of which nothing was recorded."""
+    return _end(one, f"{one.function}() gave it, and was not recorded")
+
+
+def raised(one: Shed) -> End:
+    """The same where the exception came out of it."""
+    return _end(one, f"it was raised in {one.function}(), which was not recorded")
+
+
+def because(unknown: str, frame: Frame) -> str:
+    """What is unknown of a frame, and why, where not all its lines were recorded."""
+    why = levels.since(frame.cause, frame.since_ns)
+    if frame.level == "lines":
+        return unknown
+    return f"{unknown} in {frame.code.qualname}: its lines were not recorded" + (f", {why}" if why else "")
+
+
+def _end(one: Shed, says: str) -> End:
     why = levels.since(one.cause, one.since_ns)
-    said = f"{one.function}() gave it, and was not recorded" + (f": {why}" if why else "")
-    return End(Kind.SHED, said, unknown=f"what {one.function}() did: it was not recorded" + (f", {why}" if why else ""))
+    unknown = f"what {one.function}() did: it was not recorded" + (f", {why}" if why else "")
+    return End(Kind.SHED, says + (f": {why}" if why else ""), unknown=unknown)
 
 
 def _says(functions: Sequence[Shed], counts: dict[str, int], calls: int, exceptions: Sequence[Shed]) -> str:
@@ -110,10 +127,8 @@ def next_failure(execution: Execution, failed: Sequence[str], shed: dict[str, di
     asked = {one.service: one.level for one in execution.processes if one.level in {"calls", "spans"}}
     if all(one in asked for one in names):
         return f"{', '.join(names)} runs at level {asked[names[0]]}: --level auto (the default) records lines too"
-    said = (
-        f"code that took part in this failure is recorded at lines now, in every process of {', '.join(names)}, for "
-        f"{FOCUS_MINUTES} minutes: when it fails again, more is recorded"
-    )
+    where = "in every process of " + ", ".join(names)
+    said = f"more is recorded: what took part in this is at lines {where} for {FOCUS_MINUTES} minutes from the failure"
     paths = {frame.code.path for frame in execution.frames.values()}
     others = [one for one in names for known in shed[one]["functions"] if known["path"] not in paths]
     long = any(frame.cause == "long" for frame in execution.frames.values())

@@ -67,8 +67,8 @@ def _shed(answer: dict[str, Any], console: Console, *, whole: bool) -> Iterator[
         yield console.doubt(said) + (console.dim("  --shed") if more else "")
         for one in shed["functions"] if whole else ():
             part = " (some of its calls are)" if one["partly"] else ""
-            where = place(one["path"], one["line"]) if one["path"] else ""
-            said = "  ".join(x for x in (f"{one['function']}{part}", where, one["says"]) if x)
+            where = f" at {place(one['path'], one['line'])}" if one["path"] else ""
+            said = f"{one['function']}{where}{': ' if one['says'] else ''}{one['says']}{part}"
             yield "  " + console.dim(clip(said, console.width - 2))
         left = shed["functions_count"] - len(shed["functions"])
         if whole and left:
