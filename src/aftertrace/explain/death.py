@@ -12,6 +12,7 @@ from aftertrace.explain.hops import Border, Link
 from aftertrace.explain.passing import message
 from aftertrace.explain.scene import Scene
 from aftertrace.model import Keep, Value, ValueKind
+from aftertrace.reconstruct import levels
 from aftertrace.reconstruct.execution import Frame, Step, StepKind
 from aftertrace.reconstruct.text import duration
 from aftertrace.wire.equality import content
@@ -22,12 +23,14 @@ _MOST = 40  # frames
 
 @dataclass(slots=True)
 class Death:
-    """``links``: from the line where it stood out to who called; ``values``: what the standing frame held."""
+    """``links``: from the line where it stood out to who called; ``values``: what the standing frame held;
+    ``doubts``: why it may have stood at another line."""
 
     links: list[Link]
     says: str
     values: list[tuple[str, Value]] = field(default_factory=list)
     unknown: list[str] = field(default_factory=list)
+    doubts: list[str] = field(default_factory=list)
 
 
 def explain(scene: Scene, failure: Failure) -> Death | None:
@@ -43,6 +46,8 @@ def explain(scene: Scene, failure: Failure) -> Death | None:
     here = Link(frame, last.line, last.index, name, value, "stood here when it died", ran=ran)
     long = f"stood here when it died, for {duration(stood)} at most" if stood else "stood here when it died"
     death = Death([here, *_callers(scene, frame, last)], long, list(_plain(scene, frame, last)))
+    if frame.level != "lines":
+        death.doubts.append(f"it stood in {frame.code.qualname}; {levels.of_call(frame)}")
     death.unknown.append(f"why {failure.service} died: a killed process leaves no word")
     return death
 

@@ -134,3 +134,9 @@ def next_failure(execution: Execution, failed: Sequence[str], shed: dict[str, di
     long = any(frame.cause == "long" for frame in execution.frames.values())
     said += "; not code of more than 2,000 lines" if long else ""
     return f"{said}; for the rest raise the budget (--budget)" if others else said
+
+
+def has(execution: Execution, frame: Frame) -> bool:
+    """Whether calls of a frame's function were not recorded at some moment: this one's end may be missing for that."""
+    own = (frame.process, frame.code.path, frame.code.first_line, frame.code.qualname)
+    return any((one.process, one.path, one.line, one.function) == own for one in execution.shed)

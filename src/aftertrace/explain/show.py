@@ -186,6 +186,7 @@ def _call(execution: Execution, origins: Origins, frame: Frame, began: int) -> d
         "cause": frame.cause,
         "not_recorded": levels.of_call(frame),
         "ended": ended,
+        "end_shed": not ended and frame.level == "mixed" and shed.has(execution, frame),
         "address": first.address,
     }
 

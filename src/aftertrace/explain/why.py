@@ -170,7 +170,7 @@ class _Telling:
             "chain": self._chain(),
             "failure": self._failure(),
             "ruled_out": list(self._ruled_out()),
-            "unknown": list(dict.fromkeys(self._unknown())),
+            "unknown": list(dict.fromkeys(self._unknown(cause))),
             "next_failure": shed.next_failure(self.execution, [one.service for one in self.found.failures], self.shed),
             "next": self._next(cause),
         }
@@ -214,10 +214,10 @@ class _Telling:
             fatal = self.found.death
             values = [self._value(name, value) for name, value in fatal.values]
             return {
-                "status": "verified",
+                "status": "likely" if fatal.doubts else "verified",
                 **self._link(fatal.links[0]),
                 "says": fatal.says,
-                "doubts": [],
+                "doubts": fatal.doubts,
                 "values": values,
             }
         verdict = self.found.verdict
@@ -352,12 +352,12 @@ class _Telling:
         service = self.execution.processes[step.process].service
         return f"{service} {frame.code.qualname}:{step.line}" if frame is not None else service
 
-    def _unknown(self) -> Iterator[str]:
+    def _unknown(self, cause: dict[str, Any]) -> Iterator[str]:
         yield from self.found.unknown
         if self.found.verdict.status == "likely":
             yield from self.found.verdict.doubts
         recorded = {process.service for process in self.execution.processes}
-        if self.found.verdict.status != "verified":
+        if cause["status"] != "verified":
             for service, one in self.shed.items():
                 if one["says"]:
                     yield f"{service}: {one['says']}"

@@ -105,7 +105,9 @@ def _lines(row: Row, console: Console, service: str) -> Iterator[str]:
 
 
 def _took(row: Row) -> str:
-    return duration(row["duration_ns"]) if row["duration_ns"] is not None else "not ended"
+    if row["duration_ns"] is not None:
+        return duration(row["duration_ns"])
+    return "end not recorded" if row.get("end_shed") else "not ended"
 
 
 def _span(row: Row, console: Console, room: int, service: str) -> Iterator[str]:
