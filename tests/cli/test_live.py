@@ -81,7 +81,7 @@ def test_bytes_that_a_small_ring_lost_are_told(watched: Watched) -> None:
     child = watched.record("bulk", watched.mail, "--level", "calls", AFTERTRACE_RING_BYTES="1MiB")
     assert child.stdin is not None
     assert child.stdout is not None
-    wait_for(lambda: any(one["service"] == "bulk" for one in watched.top("--service", "bulk")["processes"]))
+    wait_for(lambda: '"bulk"' in watched.run("status", "--json").stdout)
     os.kill(watched.agent.pid, signal.SIGSTOP)
     try:
         child.stdin.write("20000\n")
