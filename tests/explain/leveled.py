@@ -85,7 +85,8 @@ def handle(path, body):
         return find(str(last))
     return handled(0)
 """
-ALL = {name: 2 for name in ("zone_of", "region_for", "find", "through", "sink", "handled", "middle", "twice", "numbers")}
+NAMES = ("zone_of", "region_for", "find", "through", "sink", "handled", "middle", "twice", "numbers")
+ALL = dict.fromkeys(NAMES, 2)
 
 
 def recorded(services: Services, path: str, body: object, **levels: int) -> TraceData:
