@@ -24,7 +24,7 @@ static inline int is_cell(const CodeInfo *info, int slot) { return info->flags[s
 
 static inline PyObject *slot_value(const CodeInfo *info, Frame frame, int slot)
 {
-    return frame_slot(frame, info->code, slot, is_cell(info, slot));
+    return info->flags[slot] & SLOT_OWN ? NULL : frame_slot(frame, info->code, slot, is_cell(info, slot));
 }
 
 static inline int is_object(PyObject *o) { return (Py_TYPE(o)->tp_flags & Py_TPFLAGS_HEAPTYPE) != 0; }
@@ -88,7 +88,7 @@ static inline int put_slot(Out *out, Entry *entry, Frame frame, int slot, const 
     const CodeInfo *info = entry->info;
     uint8_t flags = info->flags[slot];
     put_varint(out, (uint64_t)slot);
-    PyObject *value = frame_slot(frame, info->code, slot, flags & (SLOT_CELL | SLOT_FREE));
+    PyObject *value = flags & SLOT_OWN ? NULL : frame_slot(frame, info->code, slot, flags & (SLOT_CELL | SLOT_FREE));
     int quick = value && !(flags & SLOT_REDACTED) && out_left(out) >= VALUE_MIN + SLOT_MIN * left && value_quick(out, value);
     if (!quick)
         put_value(out, entry, slot, value, caps, left);

@@ -261,8 +261,11 @@ static int fill_flags(CodeInfo *info, PyCodeObject *code)
         uint8_t kind = (uint8_t)PyBytes_AS_STRING(code->co_localspluskinds)[i];
         info->flags[i] = (uint8_t)((kind & 0x20 ? SLOT_LOCAL : 0) | (kind & 0x40 ? SLOT_CELL : 0) | (kind & 0x80 ? SLOT_FREE : 0) |
                                    (i < info->arguments ? SLOT_ARGUMENT : 0));
-        if (redact_name(PyTuple_GET_ITEM(code->co_localsplusnames, i)))
+        PyObject *name = PyTuple_GET_ITEM(code->co_localsplusnames, i);
+        if (redact_name(name))
             info->flags[i] |= SLOT_REDACTED;
+        if (PyUnicode_CompareWithASCIIString(name, "__classdict__") == 0 || PyUnicode_CompareWithASCIIString(name, "__conditional_annotations__") == 0)
+            info->flags[i] |= SLOT_OWN;
     }
     if (first_is_self(code))
         info->flags[0] |= SLOT_SELF;

@@ -8,6 +8,7 @@ enum SlotFlag { /* as in the CODE definition */
     SLOT_LOCAL = 1, SLOT_CELL = 2, SLOT_FREE = 4, SLOT_ARGUMENT = 8, SLOT_REDACTED = 16,
     SLOT_SELF = 32,  /* ours: the receiver of a method */
     SLOT_FIXED = 64, /* ours: an argument that the code never writes */
+    SLOT_OWN = 128,  /* ours: the compiler's own cell, which no program reads: a class's namespace */
 };
 
 typedef struct {

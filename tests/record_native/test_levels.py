@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from pathlib import Path
 
 import pytest
@@ -162,6 +163,7 @@ for n in range(400):
         assert all(held[name] == held["n"] + more for name, more in (("a", 0), ("b", 1), ("c", 2)) if name in held)
 
 
+@pytest.mark.skipif(sys.version_info >= (3, 14), reason="the tool's events end with its id there: arm() asks anew")
 def test_start_is_refused_twice_and_goes_on_after_stop(tmp_path: Path) -> None:
     text = """
 import json, sys
@@ -195,6 +197,7 @@ after(2)
 def test_a_child_that_does_not_reopen_leaves_the_parents_ring_alone(tmp_path: Path) -> None:
     text = """
 import os
+import sys
 def f(x):
     return x
 children = []

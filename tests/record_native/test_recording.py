@@ -167,7 +167,7 @@ def record(tmp_path: Path, text: str, *, level: int = 2, frames: str = "fast", r
 def test_a_program_runs_as_it_does_bare_and_both_ways_to_frames_agree(tmp_path: Path, name: str, level: int) -> None:
     fast = record(tmp_path, PROGRAMS[name], level=level)
     public = record(tmp_path, PROGRAMS[name], level=level, frames="public")
-    assert (fast[0], public[0]) == ("fast", "public")
+    assert (fast[0], public[0]) == ("fast" if sys.version_info < (3, 14) else "public", "public")
     for kind in (START, LINE, RETURN, YIELD, UNWIND):
         assert fast[3][kind] == public[3][kind], kind
 
