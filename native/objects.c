@@ -12,7 +12,7 @@
 #define ATTRIBUTE_NAME_MAX 100
 #define ATTRIBUTE_MIN (ITEM_MIN + 16) /* least room of an attribute: its name, cut, and its value */
 
-static PyObject *module_name, *builtins_name, *dunder_name, *notes_name;
+static PyObject *module_name, *builtins_name, *dunder_name, *notes_name, *sort_order_name, *sqlalchemy_name;
 
 int objects_init(void)
 {
@@ -21,8 +21,10 @@ int objects_init(void)
         builtins_name = PyUnicode_InternFromString("builtins");
         dunder_name = PyUnicode_InternFromString("__name__");
         notes_name = PyUnicode_InternFromString("__notes__");
+        sort_order_name = PyUnicode_InternFromString("_sort_order_");
+        sqlalchemy_name = PyUnicode_InternFromString("_sa_instance_state");
     }
-    return module_name && builtins_name && dunder_name && notes_name ? 0 : -1;
+    return module_name && builtins_name && dunder_name && notes_name && sort_order_name && sqlalchemy_name ? 0 : -1;
 }
 
 /* -- names -- */
@@ -81,6 +83,16 @@ static int is_dunder(int kind, const void *data, Py_ssize_t n)
         && PyUnicode_READ(kind, data, n - 1) == '_' && PyUnicode_READ(kind, data, n - 2) == '_';
 }
 
+/* What pydantic keeps of a model's data under such a name, where there is any. */
+static int is_models_data(const char *name, PyObject *value)
+{
+    return (!strcmp(name, "__pydantic_extra__") || !strcmp(name, "__pydantic_private__")) && value && PyDict_CheckExact(value)
+        && PyDict_GET_SIZE(value);
+}
+
+/* Of an enumeration's member and of SQLAlchemy: their machinery, beside the program's state. */
+static int is_machinery(PyObject *name) { return name == sort_order_name || name == sqlalchemy_name; }
+
 /* -- attributes -- */
 
 /* Walks an object's own attributes: dict or inline values first, then slots from the type upwards. */
@@ -111,7 +123,7 @@ static int next_entry(Fields *fields, Field *field)
 {
     PyObject *key, *value;
     while (fields->has_entries && entries_next(&fields->entries, &key, &value)) {
-        if (PyUnicode_Check(key)
+        if (PyUnicode_Check(key) && !is_machinery(key)
             && (!is_dunder((int)PyUnicode_KIND(key), PyUnicode_DATA(key), PyUnicode_GET_LENGTH(key)) || key == notes_name)) {
             *field = (Field){.name = key, .value = value};
             return 1;
@@ -142,11 +154,13 @@ static int next_slot(Fields *fields, Field *field)
             fields->member = NULL;
             continue;
         }
-        if ((member->type != Py_T_OBJECT_EX && member->type != _Py_T_OBJECT) || (member->flags & Py_RELATIVE_OFFSET)
-            || is_dunder(PyUnicode_1BYTE_KIND, member->name, (Py_ssize_t)strlen(member->name))) {
+        if ((member->type != Py_T_OBJECT_EX && member->type != _Py_T_OBJECT) || (member->flags & Py_RELATIVE_OFFSET)) {
             continue;
         }
         PyObject *value = *(PyObject **)((char *)fields->o + member->offset);
+        if (is_dunder(PyUnicode_1BYTE_KIND, member->name, (Py_ssize_t)strlen(member->name)) && !is_models_data(member->name, value)) {
+            continue;
+        }
         if (value && !(fields->skip_none && value == Py_None)) {
             *field = (Field){.c_name = member->name, .value = value};
             return 1;

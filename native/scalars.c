@@ -8,10 +8,6 @@
 
 #define BIG_BITS 512
 
-static PyObject *decimal_name, *underscore_decimal, *uuid_name, *uuid_class_name, *int_name;
-static PyTypeObject *decimal_type, *uuid_type; /* known once the program has imported them; owned */
-static Py_ssize_t uuid_int_offset;
-
 /* As PyDateTime_IMPORT does it, without `datetime`, which on 3.12 is 2 ms of Python code. The capsule is held for life. */
 static int datetime_init(void)
 {
@@ -23,21 +19,7 @@ static int datetime_init(void)
     return PyDateTimeAPI ? 0 : -1;
 }
 
-int scalars_init(void)
-{
-    if (datetime_init() < 0) {
-        return -1;
-    }
-    if (decimal_name) {
-        return 0;
-    }
-    underscore_decimal = PyUnicode_InternFromString("_decimal");
-    decimal_name = PyUnicode_InternFromString("Decimal");
-    uuid_name = PyUnicode_InternFromString("uuid");
-    uuid_class_name = PyUnicode_InternFromString("UUID");
-    int_name = PyUnicode_InternFromString("int");
-    return underscore_decimal && decimal_name && uuid_name && uuid_class_name && int_name ? 0 : -1;
-}
+int scalars_init(void) { return datetime_init(); }
 
 /* -- numbers -- */
 
@@ -247,19 +229,29 @@ typedef struct {
     PyObject *name;
 } Timezone; /* Modules/_datetimemodule.c, unchanged since 3.2 */
 
+/* Of a zone whose offset is known to its code only: `[Europe/Berlin]`, or its class. */
+static size_t text_named_zone(char *to, size_t max, PyObject *zone)
+{
+    PyObject *key = known_zone_key(zone);
+    size_t n = 1;
+    to[0] = '[';
+    if (key) {
+        n += utf8_prefix((uint8_t *)to + 1, max - 2 < 48 ? max - 2 : 48, key);
+    }
+    for (const char *p = key ? "" : Py_TYPE(zone)->tp_name; *p && n < 40 && n + 1 < max; p++) {
+        to[n++] = *p > 0 ? *p : '?';
+    }
+    to[n++] = ']';
+    return n;
+}
+
 static size_t text_zone(char *to, size_t max, PyObject *zone)
 {
     if (zone == Py_None) {
         return 0;
     }
-    if (Py_TYPE(zone) != Py_TYPE(PyDateTimeAPI->TimeZone_UTC)) { /* its offset is known to its code only */
-        size_t n = 0;
-        to[n++] = '[';
-        for (const char *p = Py_TYPE(zone)->tp_name; *p && n < 40 && n + 1 < max; p++) {
-            to[n++] = *p > 0 ? *p : '?';
-        }
-        to[n++] = ']';
-        return n;
+    if (Py_TYPE(zone) != Py_TYPE(PyDateTimeAPI->TimeZone_UTC)) {
+        return text_named_zone(to, max, zone);
     }
     PyObject *offset = ((Timezone *)zone)->offset;
     int seconds = PyDateTime_DELTA_GET_DAYS(offset) * 86400 + PyDateTime_DELTA_GET_SECONDS(offset);
@@ -325,152 +317,4 @@ int write_temporal(Out *out, PyObject *o, PyTypeObject *layout)
     put_u8(out, what);
     put_str(out, text, n);
     return 1;
-}
-
-/* -- Decimal and UUID: no built-in carries them, their text does -- */
-
-#define LIMB_DIGITS 19
-#define DECIMAL_LIMBS 3
-
-typedef struct {
-    uint8_t flags; /* 1 negative, 2 infinity, 4 NaN, 8 signalling NaN */
-    Py_ssize_t exp, digits, len, alloc;
-    uint64_t *data; /* least significant first, 19 digits each */
-} Mpd;
-
-typedef struct {
-    PyObject_HEAD
-    Py_hash_t hash;
-    Mpd dec;
-    uint64_t inlined[4];
-} Decimal; /* Modules/_decimal/_decimal.c and libmpdec/mpdecimal.h, 64-bit builds, unchanged since 3.3 */
-
-/* A class by its name out of a module that is loaded; NULL when it is not. Looks into dicts only. Borrowed. */
-static PyTypeObject *loaded_type(PyObject *module_name, PyObject *name)
-{
-    PyObject *module = lookup(PyImport_GetModuleDict(), module_name);
-    if (!module || !PyModule_CheckExact(module)) {
-        return NULL;
-    }
-    PyObject *type = lookup(PyModule_GetDict(module), name);
-    return type && PyType_Check(type) ? (PyTypeObject *)type : NULL;
-}
-
-/* The coefficient's digits; 0 when it is too long to be copied. */
-static size_t decimal_digits(const Mpd *dec, char *to)
-{
-    if (dec->len < 1 || dec->len > DECIMAL_LIMBS) {
-        return 0;
-    }
-    size_t n = (size_t)sprintf(to, "%llu", (unsigned long long)dec->data[dec->len - 1]);
-    for (Py_ssize_t i = dec->len - 2; i >= 0; i--) {
-        n += (size_t)sprintf(to + n, "%0*llu", LIMB_DIGITS, (unsigned long long)dec->data[i]);
-    }
-    return n;
-}
-
-/* As str(Decimal) where no exponent is needed, else digits and E. 0: too long. */
-static size_t decimal_text(const Mpd *dec, char *to, size_t max)
-{
-    char digits[LIMB_DIGITS * DECIMAL_LIMBS + 2];
-    const char *sign = dec->flags & 1 ? "-" : "";
-    if (dec->flags & 14) {
-        return (size_t)snprintf(to, max, "%s%s", sign, dec->flags & 2 ? "Infinity" : dec->flags & 4 ? "NaN" : "sNaN");
-    }
-    Py_ssize_t n = (Py_ssize_t)decimal_digits(dec, digits);
-    if (!n) {
-        return 0;
-    }
-    Py_ssize_t point = n + dec->exp; /* digits before the point */
-    if (dec->exp == 0) {
-        return (size_t)snprintf(to, max, "%s%.*s", sign, (int)n, digits);
-    }
-    if (dec->exp < 0 && point > 0) {
-        return (size_t)snprintf(to, max, "%s%.*s.%.*s", sign, (int)point, digits, (int)(n - point), digits + point);
-    }
-    if (dec->exp < 0 && point > -6) {
-        return (size_t)snprintf(to, max, "%s0.%.*s%.*s", sign, (int)-point, "000000", (int)n, digits);
-    }
-    return (size_t)snprintf(to, max, "%s%.*sE%+lld", sign, (int)n, digits, (long long)dec->exp);
-}
-
-static void write_as_text(Out *out, PyObject *o, const char *type, const char *text, size_t n)
-{
-    if (out_left(out) < n + strlen(type) + 16) {
-        write_missing(out, SIZE, type);
-        return;
-    }
-    put_u8(out, TAG_SUBCLASS);
-    put_str(out, type, strlen(type));
-    put_varint(out, identity(o));
-    put_u8(out, TAG_STR);
-    put_varint(out, n);
-    put_str(out, text, n);
-}
-
-static int write_decimal(Out *out, PyObject *o)
-{
-    char text[128];
-    size_t n = decimal_text(&((Decimal *)o)->dec, text, sizeof text);
-    if (!n) {
-        write_missing(out, SIZE, "decimal.Decimal");
-    } else {
-        write_as_text(out, o, "decimal.Decimal", text, n);
-    }
-    return 1;
-}
-
-static int write_uuid(Out *out, PyObject *o)
-{
-    PyObject *number = *(PyObject **)((char *)o + uuid_int_offset);
-    if (!number || Py_TYPE(number) != &PyLong_Type) {
-        return 0;
-    }
-    const _PyLongValue *v = &((PyLongObject *)number)->long_value;
-    size_t count = v->lv_tag >> 3;
-    if (count > 5 || (v->lv_tag & 3) == 2) {
-        return 0;
-    }
-    unsigned __int128 m = 0;
-    for (size_t i = count; i-- > 0;) {
-        m = m << PyLong_SHIFT | v->ob_digit[i];
-    }
-    uint64_t high = (uint64_t)(m >> 64), low = (uint64_t)m;
-    char text[40];
-    int n = snprintf(text, sizeof text, "%08x-%04x-%04x-%04x-%012llx", (unsigned)(high >> 32), (unsigned)(high >> 16 & 0xffff),
-                     (unsigned)(high & 0xffff), (unsigned)(low >> 48), (unsigned long long)(low & 0xffffffffffffu));
-    write_as_text(out, o, "uuid.UUID", text, (size_t)n);
-    return 1;
-}
-
-static Py_ssize_t slot_offset(PyTypeObject *type, PyObject *name)
-{
-    PyObject *member = lookup(type->tp_dict, name);
-    if (!member || Py_TYPE(member) != &PyMemberDescr_Type) {
-        return 0;
-    }
-    PyMemberDef *def = ((PyMemberDescrObject *)member)->d_member;
-    return def->type == Py_T_OBJECT_EX ? def->offset : 0;
-}
-
-int write_opaque_scalar(Out *out, PyObject *o)
-{
-    PyTypeObject *type = Py_TYPE(o);
-    if (type == decimal_type && decimal_type) {
-        return write_decimal(out, o);
-    }
-    if (type == uuid_type && uuid_type) {
-        return write_uuid(out, o);
-    }
-    if (!decimal_type && type->tp_basicsize == sizeof(Decimal) && !strcmp(type->tp_name, "decimal.Decimal")
-        && type == loaded_type(underscore_decimal, decimal_name)) {
-        decimal_type = (PyTypeObject *)Py_NewRef(type);
-        return write_decimal(out, o);
-    }
-    if (!uuid_type && !strcmp(type->tp_name, "UUID") && type == loaded_type(uuid_name, uuid_class_name)
-        && (uuid_int_offset = slot_offset(type, int_name))) {
-        uuid_type = (PyTypeObject *)Py_NewRef(type);
-        return write_uuid(out, o);
-    }
-    return 0;
 }

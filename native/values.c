@@ -115,9 +115,8 @@ static int is_sensitive_item(PyObject *const *items, Py_ssize_t i, int pair, Py_
     return (pair && i == length - 1) || (i && is_sensitive_option(items[i - 1]));
 }
 
-static void write_sequence(Out *out, enum Tag tag, PyObject *o, PyObject *const *items, PyObject *names, const Caps *caps, unsigned depth)
+void write_items(Out *out, enum Tag tag, PyObject *o, PyObject *const *items, Py_ssize_t length, PyObject *names, const Caps *caps, unsigned depth)
 {
-    Py_ssize_t length = Py_SIZE(o);
     Plan plan = open_container(out, tag, o, length, caps, depth, ITEM_MIN);
     int pair = is_sensitive_pair(items, length);
     for (Py_ssize_t i = 0; i < plan.planned; i++) {
@@ -129,6 +128,21 @@ static void write_sequence(Out *out, enum Tag tag, PyObject *o, PyObject *const 
         } else {
             write_shared(out, items[i], caps, depth - 1, left);
         }
+    }
+}
+
+static void write_sequence(Out *out, enum Tag tag, PyObject *o, PyObject *const *items, PyObject *names, const Caps *caps, unsigned depth)
+{
+    write_items(out, tag, o, items, Py_SIZE(o), names, caps, depth);
+}
+
+void write_pairs(Out *out, PyObject *o, PyObject *const *pairs, Py_ssize_t count, const Caps *caps, unsigned depth)
+{
+    Plan plan = open_container(out, TAG_DICT, o, count, caps, depth, 2 * ITEM_MIN);
+    for (Py_ssize_t i = 0; i < plan.planned; i++) {
+        size_t left = (size_t)(plan.planned - i);
+        write_shared(out, pairs[2 * i], caps, depth - 1, 2 * left);
+        write_under_name(out, pairs[2 * i], pairs[2 * i + 1], caps, depth - 1, 2 * left - 1);
     }
 }
 
@@ -272,7 +286,7 @@ static void write_rare(Out *out, PyObject *o, const Caps *caps, unsigned depth)
         write_range(out, o);
     } else if (PyType_HasFeature(type, Py_TPFLAGS_BASE_EXC_SUBCLASS)) {
         write_exception(out, o, caps, depth);
-    } else if (!write_named(out, o) && !write_as(out, o, type, caps, depth) && !write_opaque_scalar(out, o)
+    } else if (!write_named(out, o) && !write_as(out, o, type, caps, depth) && !write_known(out, o, caps, depth)
                && !write_subclass(out, o, caps, depth)) {
         write_object(out, o, caps, depth);
     }
@@ -410,7 +424,7 @@ static PyMethodDef METHODS[] = {
 
 int values_init(PyObject *module)
 {
-    if (scalars_init() < 0 || objects_init() < 0) {
+    if (scalars_init() < 0 || objects_init() < 0 || library_init() < 0 || arrays_init() < 0) {
         return -1;
     }
     if (!fields_name && !(fields_name = PyUnicode_InternFromString("_fields"))) {

@@ -1,5 +1,5 @@
 /* What the files of value capture share: values.c (dispatch, containers), scalars.c (numbers, text, time), objects.c (types, attributes,
- * exceptions), dicts.c (reading tables). Nothing else includes this. */
+ * exceptions), library.c and arrays.c (types known by their layout), dicts.c (reading tables). Nothing else includes this. */
 #ifndef AFTERTRACE_VALUES_IMPL_H
 #define AFTERTRACE_VALUES_IMPL_H
 
@@ -30,6 +30,8 @@ void write_shared(Out *out, PyObject *o, const Caps *caps, unsigned depth, size_
 void write_under_name(Out *out, PyObject *name, PyObject *o, const Caps *caps, unsigned depth, size_t left);
 void write_missing(Out *out, enum Reason reason, const char *type);
 void write_redacted(Out *out, enum Reason reason);
+void write_items(Out *out, enum Tag tag, PyObject *o, PyObject *const *items, Py_ssize_t length, PyObject *names, const Caps *caps, unsigned depth);
+void write_pairs(Out *out, PyObject *o, PyObject *const *pairs, Py_ssize_t count, const Caps *caps, unsigned depth); /* as a dict */
 
 static inline uint64_t identity(const void *o) { return (uintptr_t)o >> 4; }
 
@@ -61,7 +63,6 @@ void write_text(Out *out, PyObject *o, const Caps *caps);
 void write_bytes(Out *out, enum Tag tag, const char *p, Py_ssize_t length, const Caps *caps);
 void write_range(Out *out, PyObject *o);
 int write_temporal(Out *out, PyObject *o, PyTypeObject *layout); /* 0: `layout` is not of the datetime family */
-int write_opaque_scalar(Out *out, PyObject *o); /* Decimal, UUID; 0: neither */
 int is_temporal_type(PyTypeObject *type);
 
 /* dicts.c: entries of a dict (subclasses by content) in order; a split table's and an object's inline values alike. */
@@ -77,6 +78,14 @@ void entries_of_dict(Entries *entries, PyObject *dict);
 int entries_of_object(Entries *entries, PyObject *o); /* 0: it has no attributes of its own that can be read */
 int entries_next(Entries *entries, PyObject **key, PyObject **value);
 PyObject *lookup(PyObject *dict, PyObject *name); /* borrowed or NULL; NULL too where a key's __eq__ could run */
+
+/* library.c: types of the standard library whose content no attribute shows; arrays.c: numpy's */
+int library_init(void);
+int arrays_init(void);
+int write_known(Out *out, PyObject *o, const Caps *caps, unsigned depth); /* 0: it is none of them */
+int write_numpy(Out *out, PyObject *o, const Caps *caps, unsigned depth);
+PyObject *known_zone_key(PyObject *zone); /* of a zoneinfo.ZoneInfo, an exact str; NULL: it is none, or has no key. Borrowed. */
+PyTypeObject *loaded_type(PyObject *module_name, PyObject *name); /* a class out of a loaded module, or NULL. Borrowed. */
 
 /* objects.c */
 int objects_init(void);
