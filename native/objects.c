@@ -244,18 +244,26 @@ uint32_t value_object_fingerprint(PyObject *o)
     return folded ? folded : 1;
 }
 
+/* A name that does not fit ends in an ellipsis. max <= ATTRIBUTE_NAME_MAX, and enough for that. */
 static void put_field_name(Out *out, const Field *field, size_t max)
 {
-    if (field->name) {
-        put_pystr(out, field->name, max);
-        return;
+    char text[ATTRIBUTE_NAME_MAX];
+    size_t n = field->name ? utf8_prefix((uint8_t *)text, max, field->name) : strnlen(field->c_name, max), points = 0;
+    if (!field->name) {
+        memcpy(text, field->c_name, n);
     }
-    size_t n = strlen(field->c_name);
-    if (n > max) {
-        for (n = max; n && ((uint8_t)field->c_name[n] & 0xc0) == 0x80; n--) { /* cut between code points */
+    for (size_t i = 0; i < n; i++) {
+        points += ((uint8_t)text[i] & 0xc0) != 0x80;
+    }
+    if (field->name ? points < (size_t)PyUnicode_GET_LENGTH(field->name) : field->c_name[n] != 0) {
+        for (size_t most = max - 3; n > most; n = most) {
+            for (; most && ((uint8_t)text[most] & 0xc0) == 0x80; most--) { /* cut between code points */
+            }
         }
+        memcpy(text + n, "\u2026", 3);
+        n += 3;
     }
-    put_str(out, field->c_name, n);
+    put_str(out, text, n);
 }
 
 static int is_sensitive_field(const Field *field)

@@ -15,6 +15,11 @@ cp -r setup.py pyproject.toml MANIFEST.in README.md LICENSE native src "$build"
 echo "== the extension's tests under AddressSanitizer and UBSan"
 LD_PRELOAD="$(gcc -print-file-name=libasan.so) $(gcc -print-file-name=libubsan.so)" ASAN_OPTIONS=detect_leaks=0 \
     PYTHONPATH="$build/src" "$python" -P -m pytest -q -p no:cacheprovider tests/native_values tests/record_native
+echo "== the ring's reader on rings that are damaged at random"
+"$python" -P tests/fuzz/corpus.py "$build/rings"
+gcc -std=gnu11 -g -O1 -Wall -Wextra -Werror -fsanitize=address,undefined -fno-sanitize-recover=undefined -DSTANDALONE -Inative \
+    tests/fuzz/reader_fuzz.c -o "$build/reader_fuzz"
+FUZZ_SECONDS="${FUZZ_SECONDS:-5}" "$build/reader_fuzz" "$build"/rings/* $(find tests/fuzz/found -type f 2>/dev/null)
 if command -v valgrind >/dev/null; then
     echo "== a recorder's life under Valgrind"
     "$python" -P tests/native/valgrind.py

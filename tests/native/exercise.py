@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import collections
 import contextlib
+import datetime
+import decimal
 import os
+import pathlib
 import runpy
+import sqlite3
 import sys
 import tempfile
 import threading
+import types
+import uuid
 from pathlib import Path
 from typing import Any
 
@@ -45,6 +52,21 @@ def spans() -> None:
         _native.detach(token)
 
 
+def values() -> None:
+    """Types that are read by their layout, in rooms of every size."""
+    connection = sqlite3.connect(":memory:")
+    connection.row_factory = sqlite3.Row
+    row = connection.execute("SELECT 1 AS id, 'x' AS password").fetchone()
+    held = [row, collections.deque(range(200)), pathlib.Path("/a/b"), types.MappingProxyType({"k": [1]}), uuid.uuid4()]
+    held += [decimal.Decimal("1.5"), datetime.datetime.now(datetime.UTC), ["--token", "x"], 1 << 900, "\ud800", range(9)]
+    for room in range(80, 600, 40):
+        for value in [*held, held, {"all": held}]:
+            _native.encode_value(value, room=room)
+    assert _native.suspicious(b"\x0apassword=x", 0, 12)
+    assert not _native.suspicious(bytes(range(32)) * 9, 0, 288)
+    connection.close()
+
+
 def wide(n: int) -> Any:
     space: dict[str, Any] = {}
     text = "def wide(big):\n" + "".join(f"    v{i} = [big, 'x' * 300]\n" for i in range(n)) + "    return big\n"
@@ -75,6 +97,7 @@ def main() -> None:
         for name in WANTED:
             program(name)
         spans()
+        values()
         wide(100)
         thread = threading.Thread(target=program, args=(WANTED[2],))
         thread.start()
