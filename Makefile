@@ -6,7 +6,7 @@ SOURCES := $(shell find src native examples -type f -name '*.py' -o -type f -nam
 PYTEST_ARGS ?=
 DEMO_ARGS ?=
 
-.PHONY: demo test lint native-check transparency dev clean
+.PHONY: demo test lint native-check fuzz transparency dev clean
 
 demo: .venv/$(FIRST)/.installed
 	.venv/$(FIRST)/bin/aftertrace demo $(DEMO_ARGS)
@@ -23,6 +23,14 @@ lint: .venv/$(FIRST)/.linters
 # The recorder's own tests under AddressSanitizer + UBSan, and under Valgrind.
 native-check: .venv/$(FIRST)/.installed
 	sh tests/native/check.sh .venv/$(FIRST)/bin/python
+
+# The ring's reader under libFuzzer (clang): make fuzz FUZZ_SECONDS=900. What it finds goes to tests/fuzz/found, which native-check plays.
+FUZZ_SECONDS ?= 60
+fuzz: .venv/$(FIRST)/.installed
+	mkdir -p build/fuzz/inputs build/fuzz/work tests/fuzz/found
+	.venv/$(FIRST)/bin/python -P tests/fuzz/corpus.py build/fuzz/inputs
+	clang -std=gnu11 -g -O1 -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=undefined -Inative tests/fuzz/reader_fuzz.c -o build/fuzz/reader
+	build/fuzz/reader -max_total_time=$(FUZZ_SECONDS) -max_len=200000 -timeout=10 -artifact_prefix=tests/fuzz/found/ build/fuzz/work build/fuzz/inputs
 
 # The test suites of well-known packages, bare and recorded: PACKAGES="click flask" for some; some 40 minutes for all.
 transparency: .venv/$(FIRST)/.installed

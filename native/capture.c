@@ -32,7 +32,7 @@ static inline int is_object(PyObject *o) { return (Py_TYPE(o)->tp_flags & Py_TPF
 static void forget(Entry *entry, int slot)
 {
     int i = slot % FINGERPRINTS;
-    if (entry->seen[i].slot == slot)
+    if (entry->seen_mask >> i & 1 && entry->seen[i].slot == slot)
         entry->seen_mask &= (uint8_t)~(1 << i);
 }
 

@@ -256,8 +256,8 @@ static void put_field_name(Out *out, const Field *field, size_t max)
         points += ((uint8_t)text[i] & 0xc0) != 0x80;
     }
     if (field->name ? points < (size_t)PyUnicode_GET_LENGTH(field->name) : field->c_name[n] != 0) {
-        for (size_t most = max - 3; n > most; n = most) {
-            for (; most && ((uint8_t)text[most] & 0xc0) == 0x80; most--) { /* cut between code points */
+        if (n > max - 3) {
+            for (n = max - 3; n && ((uint8_t)text[n] & 0xc0) == 0x80; n--) { /* cut between code points */
             }
         }
         memcpy(text + n, "\u2026", 3);
