@@ -44,6 +44,7 @@ static uint8_t *file;
 static size_t file_size;
 static const uint8_t *patches;
 static unsigned patch_count, reads;
+static uint64_t tail_read; /* the last that the reader saw */
 
 static void change(const uint8_t *patch)
 {
@@ -77,6 +78,9 @@ static ssize_t played_pread(int fd, void *to, size_t n, off_t offset)
         n /= 2;
     }
     memcpy(to, file + offset, n);
+    if (offset == AT_TAIL && n == 8) {
+        memcpy(&tail_read, to, 8);
+    }
     return (ssize_t)n;
 }
 
@@ -88,9 +92,10 @@ static int played_close(int fd) { return (void)fd, 0; }
 
 #define MUST(what) ((what) ? (void)0 : (fprintf(stderr, "%s:%d: must hold: %s\n", __FILE__, __LINE__, #what), abort()))
 
-/* A slice is one SEGMENT and whole records, none of which is another SEGMENT. */
-static void check_slice(const Step *step)
+/* A slice is one whole SEGMENT and whole records, none of which is another SEGMENT; nothing had been overwritten when it was copied. */
+static void check_slice(const Step *step, uint32_t size)
 {
+    MUST(step->position - step->position % size >= tail_read);
     size_t at = 0, body, next;
     uint8_t kind;
     uint8_t *copied = malloc(step->length); /* of its own, so that a read past its end is seen */
@@ -98,6 +103,7 @@ static void check_slice(const Step *step)
     while ((next = record_at(copied, step->length, at, &kind, &body))) {
         MUST((kind == REC_SEGMENT) == (at == 0));
         MUST(next > at && next <= step->length && body <= next);
+        MUST(at || (next - body >= 10 && (!(copied[body + 8] & IN_TRACE) || next - body >= 10 + 24)));
         at = next;
     }
     MUST(at == step->length && at > 0);
@@ -116,7 +122,7 @@ static void read_all(RingReader *reader)
             return;
         }
         if (step.kind == STEP_SLICE) {
-            check_slice(&step);
+            check_slice(&step, reader->size);
             MUST(step.position >= before && step.position < reader->position);
         }
         if (step.kind == STEP_LOSS) {
