@@ -122,18 +122,21 @@ def _silent(changes: Iterable[LevelChange], first: int, last: int) -> dict[int, 
     return silent
 
 
+_SEGMENT = 64  # bytes that one has at most; in a longer one something else is hidden
+
+
 def _clean(records: bytes, codes: set[int]) -> bytes:
     """The slice without secrets; adds the codes that it names. Only a record that may hold one is decoded."""
     out: list[bytes] = []
-    done = 0
+    done = end = 0
     for kind, start, end, _, _ in walk.walk(records):
         code = walk.code_of(kind, records, start)
         if code:
             codes.add(code)
-        elif kind == Kind.SEGMENT:
+        elif kind == Kind.SEGMENT and end - start <= _SEGMENT:
             continue
         if redact.suspicious(records, start, end):
             out += (records[done:start], redact.record(records[start:end]))
             done = end
-    out.append(records[done:])
+    out.append(records[done:end])  # what stands behind the last whole record was not looked at: it stays here
     return b"".join(out)

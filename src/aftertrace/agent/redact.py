@@ -54,7 +54,7 @@ def value(captured: Value) -> Value:
         captured,
         items=tuple([value(item) for item in captured.items]),
         entries=tuple([(value(key), value(item)) for key, item in captured.entries]),
-        attributes=tuple([(name, value(item)) for name, item in captured.attributes]),
+        attributes=tuple([(text(name), value(item)) for name, item in captured.attributes]),
     )
 
 
