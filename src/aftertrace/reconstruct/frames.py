@@ -69,10 +69,12 @@ class Entry:
 class Activation:
     frame: Frame
     line: int = 0  # at which it stands
+    wrote: int = 0  # the line that ran last, where a FRAME tells of it before the LINE at which it stands; 0: unknown
     parent: int = 0  # which runs it now
     count: int = 0
     began: int = 0  # ticks
     seen: int = 0  # ticks of its record before
+    stale: bool = False  # lines that were not recorded may have written since its last values
     ended: bool = False
     lines: bool = False  # there are LINEs of it
     names: dict[str, Value] = field(default_factory=dict)
@@ -193,6 +195,7 @@ class _Teller:
         )
         if one is not None:
             draft.unseen = self._unseen(one, kind)
+            one.stale = one.stale or draft.unseen
             one.seen = self.ticks
             one.lines = one.lines or kind is StepKind.LINE
             one.ended = kind in {StepKind.RETURN, StepKind.UNWIND}
@@ -238,6 +241,7 @@ class _Teller:
         self, one: Activation, slots: Sequence[tuple[int, Value]], line: int, draft: Draft, *, every: bool
     ) -> None:
         """Makes values visible with a draft. ``every``: the slots are all that are bound; only what differs is news."""
+        line, one.stale = 0 if one.stale else line, False
         writes: list[Write] = []
         for slot, value in slots:
             name = self._name(one.frame.code, slot)
@@ -271,6 +275,7 @@ class _Teller:
                 return
             one = self._make(record.activation, code, record.parent, self._at(record.parent), complete=False)
         unseen = self._unseen(one, StepKind.LINE)
+        one.wrote = 0 if unseen or one.stale else one.line
         one.parent = record.parent
         one.line = self._line_of(one, record.lasti)
         self.running[self.thread] = record.activation
@@ -279,7 +284,7 @@ class _Teller:
             if name and _news(one.names.get(name), value):
                 known = name in one.names
                 one.names[name] = value
-                self.fills.append(Bound(record.activation, name, value, one.line if known and not unseen else 0))
+                self.fills.append(Bound(record.activation, name, value, one.wrote if known else 0))
         resumed = self.awaited.pop(record.activation, None)
         if resumed is not None:
             self.story.homeless -= 1
@@ -313,7 +318,7 @@ class _Teller:
             self._line_of(parent, record.call_site) if parent and record.call_site >= 0 else self._at(record.parent)
         )
         one = self._make(record.activation, code, record.parent, call_line, complete=True)
-        one.line = code.first_line
+        one.line = one.wrote = code.first_line
         self.running[self.thread] = record.activation
         draft = self._draft(StepKind.START, record, one, code.first_line)
         self.story.entries.append(Entry(record.activation, one.parent, call_line, draft, record.call_site))
@@ -323,10 +328,11 @@ class _Teller:
         one = self._known(record.activation)
         if one is None:
             return
-        wrote, one.line = one.line, one.frame.code.first_line + record.line
+        line = one.frame.code.first_line + record.line
+        wrote, one.line, one.wrote = one.wrote if one.line == line else one.line, line, line
         self.running[self.thread] = record.activation
         draft = self._draft(StepKind.LINE, record, one, one.line)
-        self._bind(one, record.slots, 0 if draft.unseen else wrote, draft, every=False)
+        self._bind(one, record.slots, wrote, draft, every=False)
 
     def _end(self, record: records.Return | records.Yield) -> None:
         one = self._known(record.activation)
@@ -337,7 +343,7 @@ class _Teller:
         draft = self._draft(StepKind.RETURN if returned else StepKind.YIELD, record, one, line)
         draft.value, draft.lasti = record.value, record.lasti
         at_calls = not self._at_lines(one, record.ticks)
-        self._bind(one, record.slots, 0 if at_calls or draft.unseen else wrote, draft, every=returned and at_calls)
+        self._bind(one, record.slots, 0 if at_calls else wrote, draft, every=returned and at_calls)
         one.line = line
         self.running[self.thread] = one.parent
 
@@ -351,9 +357,7 @@ class _Teller:
         wrote, one.line = one.line, self._line_of(one, record.lasti)
         draft = self._draft(StepKind.UNWIND, record, one, one.line)
         draft.exception, draft.lasti = record.exception, record.lasti
-        self._bind(
-            one, record.slots, wrote if self._at_lines(one, record.ticks) and not draft.unseen else 0, draft, every=True
-        )
+        self._bind(one, record.slots, wrote if self._at_lines(one, record.ticks) else 0, draft, every=True)
         self.running[self.thread] = one.parent
 
     def _resume(self, record: records.Resume | records.Throw) -> None:
