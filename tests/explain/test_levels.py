@@ -218,6 +218,42 @@ def test_a_death_in_a_call_without_lines_is_no_line(tmp_path: Path) -> None:
     assert any("lines of this call were not recorded" in one for one in answer["cause"]["doubts"])
 
 
+HOT = """
+import time
+from aftertrace import _native
+def fib(n):
+    return n if n < 2 else fib(n - 1) + fib(n - 2)
+def level_of(name):
+    return min([level for _, known, _, level, _, _ in _native.hot(1000) if known == name], default=2)
+def handle(path, body):
+    if path == "/work":
+        _native.set_budget(0.005)
+        until = time.process_time() + 20
+        while level_of("fib") == 2 and time.process_time() < until:
+            fib(12)
+            _native.govern()
+        return level_of("fib")
+    number = fib(1)
+    return {2: "two"}[number]
+"""
+
+
+def test_what_the_governor_shed_is_said_to_be_over_the_budget(tmp_path: Path) -> None:
+    with running(tmp_path, {"shop": HOT}) as services:
+        services.request("shop", "/work", {}, timeout=60)
+        trace = services.trace(services.request("shop", "/x", {}))
+    execution = build(trace)
+    answer = told(trace)
+    assert answer["cause"]["status"] == "unknown"
+    calls = [one for one in execution.frames.values() if one.code.name == "fib"]
+    if calls:
+        assert [(one.level, one.cause) for one in calls] == [("calls", "budget")]
+    else:
+        assert ("fib", "budget") in [(one.function, one.cause) for one in execution.shed]
+    assert "over the budget since " in json.dumps(answer)
+    assert "shed: shop: " in shown(execution)
+
+
 @pytest.mark.parametrize("level", [0, 1, 2])
 def test_events_of_exceptions_that_are_off_are_said(failed: TraceData, level: int) -> None:
     changes = [LevelChange(EXCEPTIONS, level, BUDGET, 1), LevelChange(EXCEPTIONS, 3, COLD, (1 << 64) - 1)]

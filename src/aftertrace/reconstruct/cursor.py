@@ -58,7 +58,7 @@ class Cursor:
             raise NotFound(
                 "nothing-recorded",
                 "There are no recorded steps of this request: only its spans.",
-                "Record at level calls or lines: aftertrace run --level lines -- ...; `aftertrace show` has the spans.",
+                "At level spans there are none: aftertrace run --level auto -- ...; `aftertrace show` has the spans.",
             )
         self.execution = execution
         self.flow = Flow(execution)
