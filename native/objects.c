@@ -6,13 +6,14 @@
 #endif
 
 #include "redact.h"
+#include "rules.h"
 #include "values_impl.h"
 
 #define TYPE_NAME_MAX 120
 #define ATTRIBUTE_NAME_MAX 100
 #define ATTRIBUTE_MIN (ITEM_MIN + 16) /* least room of an attribute: its name, cut, and its value */
 
-static PyObject *module_name, *builtins_name, *dunder_name, *notes_name, *sort_order_name, *sqlalchemy_name;
+static PyObject *module_name, *builtins_name, *dunder_name, *notes_name, *file_name, *sort_order_name, *sqlalchemy_name;
 
 int objects_init(void)
 {
@@ -21,10 +22,11 @@ int objects_init(void)
         builtins_name = PyUnicode_InternFromString("builtins");
         dunder_name = PyUnicode_InternFromString("__name__");
         notes_name = PyUnicode_InternFromString("__notes__");
+        file_name = PyUnicode_InternFromString("__file__");
         sort_order_name = PyUnicode_InternFromString("_sort_order_");
         sqlalchemy_name = PyUnicode_InternFromString("_sa_instance_state");
     }
-    return module_name && builtins_name && dunder_name && notes_name && sort_order_name && sqlalchemy_name ? 0 : -1;
+    return module_name && builtins_name && dunder_name && notes_name && file_name && sort_order_name && sqlalchemy_name ? 0 : -1;
 }
 
 /* -- names -- */
@@ -195,6 +197,51 @@ static int hides_state(PyTypeObject *type)
     return 0;
 }
 
+/* -- whose class -- */
+
+#define LIBRARY_FIELDS 8 /* attributes of an object of a library's class: what it is, not all that it is made of */
+#define LIBRARY_ITEMS 4
+#define TYPES 1024
+#define PATH_ROOM 4096
+
+/* The file of the module that defines a type: 1, if it can be known. */
+static int file_of(PyTypeObject *type, char *path)
+{
+    PyObject *name = lookup(type->tp_dict, module_name), *modules = PySys_GetObject("modules");
+    if (!name || !PyUnicode_CheckExact(name) || !modules || !PyDict_CheckExact(modules)) {
+        return 0;
+    }
+    PyObject *module = lookup(modules, name);
+    PyObject *file = module && PyModule_CheckExact(module) ? lookup(PyModule_GetDict(module), file_name) : NULL;
+    if (!file || !PyUnicode_CheckExact(file) || PyUnicode_GET_LENGTH(file) * 4 >= PATH_ROOM) {
+        return 0;
+    }
+    path[utf8_prefix((uint8_t *)path, PATH_ROOM - 1, file)] = 0;
+    return 1;
+}
+
+/* A class that is known to be no user code: its objects are frameworks' machinery, large and seldom looked at. */
+static int is_library(PyTypeObject *type)
+{
+    static struct {
+        PyTypeObject *type;
+        PyObject *name; /* addresses are used again */
+        int is;
+    } known[TYPES];
+    if (!PyType_HasFeature(type, Py_TPFLAGS_HEAPTYPE) || !rules_given()) {
+        return 0;
+    }
+    size_t i = ((uintptr_t)type >> 4) % TYPES;
+    PyObject *name = ((PyHeapTypeObject *)type)->ht_qualname;
+    if (known[i].type != type || known[i].name != name) {
+        char path[PATH_ROOM], why[512];
+        known[i].type = type;
+        known[i].name = name;
+        known[i].is = file_of(type, path) && !rules_user(path, why, sizeof why);
+    }
+    return known[i].is;
+}
+
 /* -- fingerprints -- */
 
 #define PRINTED_FIELDS 24
@@ -229,7 +276,8 @@ static uint64_t print_of_fields(PyObject *o, int depth)
     Fields fields = fields_of(o);
     Field field;
     uint64_t h = (uintptr_t)Py_TYPE(o);
-    for (int i = 0; i < PRINTED_FIELDS && fields_next(&fields, &field); i++) {
+    int most = is_library(Py_TYPE(o)) ? LIBRARY_FIELDS : PRINTED_FIELDS;
+    for (int i = 0; i < most && fields_next(&fields, &field); i++) {
         h = mix(h, print_of_value(field.value, depth));
     }
     return h;
@@ -240,7 +288,7 @@ uint32_t value_object_fingerprint(PyObject *o)
     if (!PyType_HasFeature(Py_TYPE(o), Py_TPFLAGS_HEAPTYPE) || PyType_Check(o) || hides_state(Py_TYPE(o))) {
         return 0;
     }
-    uint32_t folded = (uint32_t)(print_of_fields(o, 1) >> 32);
+    uint32_t folded = (uint32_t)(print_of_fields(o, !is_library(Py_TYPE(o))) >> 32);
     return folded ? folded : 1;
 }
 
@@ -354,6 +402,13 @@ void write_object(Out *out, PyObject *o, const Caps *caps, unsigned depth)
         put_varint(out, 0);
         put_u8(out, REDACTED_TYPE);
         return;
+    }
+    Caps lean = *caps;
+    if (is_library(type)) { /* in full depth only where it is the value itself */
+        depth = depth + 1 < caps->depth ? 0 : depth;
+        lean.fields = lean.fields < LIBRARY_FIELDS ? lean.fields : LIBRARY_FIELDS;
+        lean.items = lean.items < LIBRARY_ITEMS ? lean.items : LIBRARY_ITEMS;
+        caps = &lean;
     }
     size_t planned = plan_fields(out, o, caps, depth, 0, &reason);
     if (!planned && reason == WHOLE && hides_state(type)) {

@@ -90,3 +90,5 @@ int rules_user(const char *given, char *why, size_t room)
         return snprintf(why, room, "under the root %s", rule), 1;
     return snprintf(why, room, "under no root"), 0;
 }
+
+int rules_given(void) { return roots.count + include.count > 0; }

@@ -10,4 +10,6 @@ int rules_set(PyObject *roots, PyObject *libraries, PyObject *include, PyObject 
 /* Whether a path is user code; `why` gets the sentence that says which rule decided. */
 int rules_user(const char *path, char *why, size_t room);
 
+int rules_given(void); /* whether any rule says that something is user code */
+
 #endif
