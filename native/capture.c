@@ -77,7 +77,7 @@ static __attribute__((noinline)) void put_value(Out *out, Entry *entry, int slot
     } else {
         size_t room = value_share(out, left), most = out_left(out) - SLOT_MIN * (left - 1);
         value_write(out, value, caps, room < most ? room : most);
-        if (is_mutable(value) || is_object(value)) /* an object is only known with its attributes */
+        if (!entry->ending && (is_mutable(value) || is_object(value))) /* an object is only known with its attributes */
             remember(entry, slot, is_object(value) && !caps->fields ? 0 : fingerprint(value));
     }
 }

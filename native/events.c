@@ -207,6 +207,7 @@ static void on_return(PyObject *const *args)
     Event event;
     if (!running(&event, args))
         return;
+    event.entry->ending = 1;
     put_return(&event, args, REC_RETURN);
     pop(&event);
 }
@@ -350,6 +351,7 @@ static void on_unwind(PyObject *const *args)
     if (!open_exceptional(&event, &out, args, REC_UNWIND))
         return;
     put_varint(&out, identity(args[2]));
+    event.entry->ending = 1;
     capture_all(&out, event.entry, event.frame, &CAPS_VALUE, 0);
     record_commit(&out);
     governor_call(event.info, COST_EXCEPTION);

@@ -20,6 +20,9 @@
 #define SPANS_LEAVE 0.5         /* of the budget is for code, whatever spans take */
 #define HEAVY 2                 /* budgets, that code alone costs which is not tried again soon */
 #define LINES_ASSUMED 2         /* of ns: a line's cost as multiple of COST_LINE, before any was seen */
+#define SAMPLES_NS 10000        /* expected of so many events as say how fast the machine is */
+#define SCALE_MOST 4
+#define SCALE_SPANS 1.5         /* spans are not timed: what the machine's speed can explain */
 #define TOUCHED 4096
 #define CANDIDATES 1024
 #define PROMOTED_AT_ONCE 32
@@ -128,12 +131,13 @@ static void fold(CodeUse *use)
     use->touched = 0;
 }
 
-/* What share of the samples' expected time they took. A sample that another process interrupted says little: 50 times is the most. */
+/* What share of the samples' expected time they took. Few samples, or one that another process interrupted, say little: where code is
+ * seldom recorded, caches are cold, and that is not how it would be if more were. */
 static void rescale(void)
 {
-    if (g.expected < 2000)
+    if (g.expected < SAMPLES_NS)
         return;
-    double measured = fmin(fmax(g.timed / g.expected, 0.2), 10);
+    double measured = fmin(fmax(g.timed / g.expected, 0.3), SCALE_MOST);
     g.scale += (measured - g.scale) * 0.3;
     g.timed /= 2;
     g.expected /= 2;
@@ -143,7 +147,7 @@ static void rescale(void)
 static double measure(void)
 {
     double cpu = clock_s(CLOCK_PROCESS_CPUTIME_ID), passed = fmax(cpu - g.cpu, 0), left = exp(-passed / WINDOW_S);
-    double code = seconds((double)(at_governor.modelled - g.seen)), spans = seconds(at_governor.spans);
+    double code = seconds((double)(at_governor.modelled - g.seen)), spans = at_governor.spans * fmin(g.scale, SCALE_SPANS) * 1e-9;
     double library = seconds((double)(at_governor.library - g.library_seen));
     g.cpu = cpu;
     rescale();

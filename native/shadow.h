@@ -21,6 +21,7 @@ typedef struct {
     uint32_t code;          /* tag of its info */
     int32_t line;           /* that runs now, as line - first line of the code; LINE_UNKNOWN at the start */
     uint8_t plain;          /* all arguments that are never written were written at START by value_quick(): they cannot change */
+    uint8_t ending;         /* what is captured now is the last of it */
     uint8_t handled;        /* it has handled an exception, or may have */
     uint8_t seen_mask;      /* which of `seen` are in use */
     struct {
