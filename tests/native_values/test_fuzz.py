@@ -17,7 +17,7 @@ from reference import check, of, trouble
 from aftertrace import _native
 from aftertrace._native import encode_value as encode
 
-calm = settings(max_examples=300, deadline=None, suppress_health_check=list(HealthCheck))
+calm = settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
 
 
 def reachable(value: Any) -> list[Any]:
