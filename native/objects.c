@@ -295,6 +295,10 @@ uint32_t value_object_fingerprint(PyObject *o)
 /* A name that does not fit ends in an ellipsis. max <= ATTRIBUTE_NAME_MAX, and enough for that. */
 static void put_field_name(Out *out, const Field *field, size_t max)
 {
+    if (field->name && PyUnicode_IS_ASCII(field->name) && (size_t)PyUnicode_GET_LENGTH(field->name) <= max) {
+        put_str(out, PyUnicode_DATA(field->name), (size_t)PyUnicode_GET_LENGTH(field->name));
+        return;
+    }
     char text[ATTRIBUTE_NAME_MAX];
     size_t n = field->name ? utf8_prefix((uint8_t *)text, max, field->name) : strnlen(field->c_name, max), points = 0;
     if (!field->name) {
