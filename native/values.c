@@ -109,25 +109,20 @@ static int is_sensitive_option(PyObject *o)
     return o && Py_TYPE(o) == &PyUnicode_Type && PyUnicode_GET_LENGTH(o) > 2 && PyUnicode_READ_CHAR(o, 0) == '-' && redact_name(o);
 }
 
-/* Whether the item at `i` is what a name before it is the name of. */
-static int is_sensitive_item(PyObject *const *items, Py_ssize_t i, int pair, Py_ssize_t length)
-{
-    return (pair && i == length - 1) || (i && is_sensitive_option(items[i - 1]));
-}
-
 void write_items(Out *out, enum Tag tag, PyObject *o, PyObject *const *items, Py_ssize_t length, PyObject *names, const Caps *caps, unsigned depth)
 {
     Plan plan = open_container(out, tag, o, length, caps, depth, ITEM_MIN);
-    int pair = is_sensitive_pair(items, length);
+    int pair = is_sensitive_pair(items, length), named = 0;
     for (Py_ssize_t i = 0; i < plan.planned; i++) {
         size_t left = (size_t)(plan.planned - i);
-        if (items[i] && !redact_is_empty(items[i]) && is_sensitive_item(items, i, pair, length)) {
+        if ((named || (pair && i == length - 1)) && items[i] && !redact_is_empty(items[i])) {
             write_redacted(out, REDACTED_NAME);
         } else if (names) {
             write_under_name(out, PyTuple_GET_ITEM(names, i), items[i], caps, depth - 1, left);
         } else {
             write_shared(out, items[i], caps, depth - 1, left);
         }
+        named = is_sensitive_option(items[i]);
     }
 }
 
