@@ -6,7 +6,7 @@ SOURCES := $(shell find src native examples -type f -name '*.py' -o -type f -nam
 PYTEST_ARGS ?=
 DEMO_ARGS ?=
 
-.PHONY: demo test lint native-check fuzz transparency dev clean
+.PHONY: demo test lint native-check newer fuzz transparency dev clean
 
 demo: .venv/$(FIRST)/.installed
 	.venv/$(FIRST)/bin/aftertrace demo $(DEMO_ARGS)
@@ -35,6 +35,10 @@ fuzz: .venv/$(FIRST)/.installed
 # The test suites of well-known packages, bare and recorded: PACKAGES="click flask" for some; some 40 minutes for all.
 transparency: .venv/$(FIRST)/.installed
 	nice -n 10 .venv/$(FIRST)/bin/python -m transparency $(TRANSPARENCY_ARGS) $(PACKAGES)
+
+# The recorder's tests on a Python that CI does not have, unpacked from Debian's newest suite; says so when it cannot be had.
+newer:
+	.ci/try-newer 3.14
 
 # The package is installed as its users install it, not in place: the tests test the wheel.
 .venv/%/.installed: $(SOURCES)

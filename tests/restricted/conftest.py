@@ -85,6 +85,7 @@ def places(program: Path, agent: Agent) -> Places:
         here = environment(AFTERTRACE_AGENT_SOCKET=str(agent.path), OUT=str(program.parent / "out"))
         settings = from_environment(here | {key: value for key, value in (env or {}).items() if value is not None})
         there = here | recording(here, settings, resolve(words))
+        del there["AFTERTRACE_STDERR"]  # what we say is for whoever started `aftertrace run`; here stderr is another
         ended = []
         for variables in (here, there):
             given = variables | {key: value for key, value in (env or {}).items() if value is not None}

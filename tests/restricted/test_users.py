@@ -86,6 +86,7 @@ class Program:
         words = [sys.executable, "app.py"]
         given = environment(AFTERTRACE_AGENT_SOCKET=str(agent.socket), AFTERTRACE_SERVICE="app", **env)
         given |= recording(given, from_environment(given), resolve(words))
+        del given["AFTERTRACE_STDERR"]
         pipes: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
         self.process = subprocess.Popen([*wrap, *words], cwd=place, env=given, text=True, **pipes)
         assert self.process.stdout is not None
