@@ -295,6 +295,13 @@ static void on_throw(PyObject *const *args)
     capture_frame(event.entry, event.frame);
 }
 
+/* Where the frame stands: the interpreter's offset is one off after a Python callee has unwound. A handler is where it says. */
+static inline uint64_t exceptional_lasti(const Event *event, PyObject *offset, enum RecordKind kind)
+{
+    int lasti = kind == REC_HANDLED ? -1 : frame_lasti(event->frame);
+    return lasti < 0 ? lasti_of(offset) : (uint64_t)lasti;
+}
+
 static inline int open_exceptional(Event *event, Out *out, PyObject *const *args, enum RecordKind kind)
 {
     if (!running(event, args))
@@ -302,7 +309,7 @@ static inline int open_exceptional(Event *event, Out *out, PyObject *const *args
     record_open(out, kind, RECORD_MAX);
     put_varint(out, record_dt());
     put_varint(out, event->entry->activation);
-    put_varint(out, lasti_of(args[1]));
+    put_varint(out, exceptional_lasti(event, args[1], kind));
     return 1;
 }
 

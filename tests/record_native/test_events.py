@@ -278,3 +278,25 @@ def test_a_trace_alone_tells_the_frames_that_ran_in_it(tmp_path: Path, frames: s
             4 * message + 1,
             [4 * message + 2],
         ]
+
+
+@WAYS
+def test_an_exception_of_an_unrecorded_function_is_raised_where_it_was_called(tmp_path: Path, frames: str) -> None:
+    """Also on one line with other calls: the instruction is the call's own."""
+    text = """
+import json
+def f(text):
+    return len(text) + json.loads(text) + len(text)
+try:
+    f("no")
+except ValueError:
+    pass
+"""
+    seen = run(tmp_path, text, environment={"AFTERTRACE_FRAMES": frames})
+    raised, unwound = seen.of(records.Raise)[0], seen.of(records.Unwind)[0]
+    assert raised.lasti == unwound.lasti
+    code = compile(text, "program.py", "exec").co_consts
+    function = next(one for one in code if getattr(one, "co_name", "") == "f")
+    positions = list(function.co_positions())[raised.lasti]
+    line = text.splitlines()[3]
+    assert line[positions[2] : positions[3]] == "json.loads(text)"
