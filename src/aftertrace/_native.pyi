@@ -66,8 +66,8 @@ def usage() -> dict[str, Any]:
     """What recording costs, as counted: budget; cpu_s of the process; code_s, exceptions_s (events of exceptions in
     code that is not recorded), spans_s, arming_s since the start; code_share, exceptions_share, spans_share of CPU over
     about the last second of it; credit_s; scale (this machine's events against the reference's); at_spans, at_calls,
-    at_lines (code objects that were called); exceptions (3 all events, 2 without handled, 1 unwinds only, 0 none); demotions,
-    promotions; calls that were recorded."""
+    at_lines (code objects that were called); exceptions (3 all events, 2 without handled, 1 unwinds only, 0 none);
+    demotions, promotions; calls that were recorded."""
 
 def hot(most: int, /) -> list[tuple[str, str, int, int, float, float]]:
     """(path, qualified name, first line, level, calls per second of CPU, share of CPU) of the code that costs most to

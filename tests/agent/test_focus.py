@@ -1,4 +1,4 @@
-"""The second failure is recorded in full: what took part in the first is at lines then, in all processes of its service."""
+"""The second failure is recorded in full: what took part in the first is at lines, in all processes of its service."""
 
 import subprocess
 import sys

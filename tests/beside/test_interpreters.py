@@ -17,12 +17,12 @@ try:
 except ImportError:
     import _xxsubinterpreters as interpreters
 INSIDE = '''
-import logging, sqlite3, sys, threading
+import logging, sys, threading
 import aftertrace
 def double(n):
     return 2 * n
 aftertrace.keep("nothing")
-print(double(4), sqlite3.connect(":memory:").execute("select 1").fetchall(), aftertrace.install() is True)
+print(double(4), aftertrace.install() is True)
 logging.getLogger("inside").warning("heard")
 thread = threading.Thread(target=lambda: print(double(5)))
 thread.start()
@@ -47,7 +47,7 @@ def test_they_run_and_it_is_told(kind: str, program: Path, both: Both, alone: Ki
     bare, done, kinds = both(sys.executable, "program.py")
     assert done.returncode == bare.returncode == 0, done.stderr
     assert done.stdout == bare.stdout
-    assert "8 [(1,)] False" in done.stdout
+    assert "8 False" in done.stdout
     said = [line for line in done.stderr.splitlines() if line.startswith("aftertrace: ")]
     assert said[0] == "aftertrace: sub-interpreter: what runs in a sub-interpreter is not recorded; the main one is."
     assert len(said) <= 3  # ours, and what install() says to whoever calls it

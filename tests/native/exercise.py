@@ -58,7 +58,14 @@ def values() -> None:
     connection.row_factory = sqlite3.Row
     row = connection.execute("SELECT 1 AS id, 'x' AS password").fetchone()
     held = [row, collections.deque(range(200)), pathlib.Path("/a/b"), types.MappingProxyType({"k": [1]}), uuid.uuid4()]
-    held += [decimal.Decimal("1.5"), datetime.datetime.now(datetime.UTC), ["--token", "x"], 1 << 900, "\ud800", range(9)]
+    held += [
+        decimal.Decimal("1.5"),
+        datetime.datetime.now(datetime.UTC),
+        ["--token", "x"],
+        1 << 900,
+        "\ud800",
+        range(9),
+    ]
     for room in range(80, 600, 40):
         for value in [*held, held, {"all": held}]:
             _native.encode_value(value, room=room)

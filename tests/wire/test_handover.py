@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from aftertrace.settings import LEVELS
 from aftertrace.wire import handover
-from aftertrace.wire.handover import Lines, Message, Ok, Refused, Ring, SetLevel, SourceFile, Status
+from aftertrace.wire.handover import Idle, Lines, Message, Ok, Refused, Ring, SetLevel, SourceFile, Status, Switch
 
 TEXT = st.text(max_size=20)
 UIDS = st.binary(min_size=16, max_size=16).map(bytes.hex)
@@ -35,6 +35,8 @@ MESSAGES = st.one_of(
     st.builds(Refused, TEXT, TEXT),
     st.builds(SourceFile, TEXT, st.binary(max_size=200)),
     st.builds(SetLevel, st.sampled_from(LEVELS), TEXT),
+    st.builds(Switch, st.booleans(), TEXT, TEXT),
+    st.builds(Idle, st.integers(1, 1 << 40), TEXT, st.lists(TEXT, max_size=3).map(tuple), st.booleans()),
     st.just(Status()),
 )
 
