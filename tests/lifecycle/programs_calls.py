@@ -272,7 +272,7 @@ def main():
         sys.setrecursionlimit(20000)
         def sink(n):
             return sink(n - 1) if n else here("at the bottom")
-        sink(15000)
+        sink(3000)
     here("end")
 main()
 """,
@@ -320,7 +320,7 @@ def main():
             here("enough of generators")
         try:
             signal.setitimer(signal.ITIMER_REAL, 0.02)
-            sorted(range(10 ** 7), key=lambda n: -n)
+            sorted(range(10 ** 6), key=lambda n: -n)
         except Enough:
             here("enough of C")
         signal.signal(signal.SIGALRM, note)

@@ -180,8 +180,16 @@ class Server:
         """The server's children, but for the one that cleans up behind them."""
         found = set()
         for path in Path(f"/proc/{self.process.pid}/task").glob("*/children"):
-            found |= {int(pid) for pid in path.read_text().split()}
-        return {pid for pid in found if b"resource_tracker" not in Path(f"/proc/{pid}/cmdline").read_bytes()}
+            found |= {int(pid) for pid in text_of(path).split()}
+        return {pid for pid in found if "resource_tracker" not in text_of(Path(f"/proc/{pid}/cmdline"))}
+
+
+def text_of(path: Path) -> str:
+    """Of a process or thread, which may end meanwhile."""
+    try:
+        return path.read_text()
+    except OSError:
+        return ""
 
 
 @contextmanager
