@@ -27,12 +27,34 @@ int frames_public_lasti(Frame frame)
     return lasti < 0 ? -1 : lasti / CODE_UNIT;
 }
 
+/* Whether a slot is bound, asked without PyFrame_GetVar(): for an unbound one it makes a message with the name's repr(), and before a repr()
+ * the interpreter runs the program's signal handlers and finalizers. In a callback they would write into the record that is open, and what
+ * a handler raises would be taken for the NameError. */
+#if PY_VERSION_HEX >= 0x030D0000
+static int is_bound(PyFrameObject *frame, PyCodeObject *code, int slot)
+{
+    PyObject *args = PyTuple_Pack(1, frame);
+    PyObject *proxy = args ? PyFrameLocalsProxy_Type.tp_new(&PyFrameLocalsProxy_Type, args, NULL) : NULL;
+    int bound = proxy ? PySequence_Contains(proxy, PyTuple_GET_ITEM(code->co_localsplusnames, slot)) : -1;
+    Py_XDECREF(proxy);
+    Py_XDECREF(args);
+    return bound > 0;
+}
+#else
+static int is_bound(PyFrameObject *frame, PyCodeObject *code, int slot)
+{
+    int is_cell = (PyBytes_AS_STRING(code->co_localspluskinds)[slot] & (CO_FAST_CELL | CO_FAST_FREE)) != 0;
+    return frames_fast_slot(frame->f_frame, slot, is_cell) != NULL;
+}
+#endif
+
 PyObject *frames_public_slot(Frame frame, PyCodeObject *code, int slot)
 {
     PyObject *pending = PyErr_GetRaisedException();
-    PyObject *value = PyFrame_GetVar((PyFrameObject *)frame, PyTuple_GET_ITEM(code->co_localsplusnames, slot));
+    PyObject *name = PyTuple_GET_ITEM(code->co_localsplusnames, slot);
+    PyObject *value = is_bound((PyFrameObject *)frame, code, slot) ? PyFrame_GetVar((PyFrameObject *)frame, name) : NULL;
     if (!value)
-        PyErr_Clear(); /* NameError: unbound */
+        PyErr_Clear(); /* no memory */
     PyErr_SetRaisedException(pending);
     return value;
 }
@@ -103,12 +125,14 @@ static int layout_holds(void)
 int frames_init(void)
 {
     const char *wanted = getenv("AFTERTRACE_FRAMES"); /* "public": for tests of the slower way */
+    int holds = FRAMES_KNOWN ? layout_holds() : 0;
     frames_fast = 0;
-    if (!FRAMES_KNOWN || (wanted && strcmp(wanted, "public") == 0))
-        return 0;
-    int holds = layout_holds();
     if (holds < 0)
         return -1;
-    frames_fast = holds;
+    if (!holds && PY_VERSION_HEX < 0x030D0000) {
+        PyErr_SetString(PyExc_RuntimeError, "this interpreter's frames are not those of CPython 3.12");
+        return -1;
+    }
+    frames_fast = holds && !(wanted && strcmp(wanted, "public") == 0);
     return 0;
 }

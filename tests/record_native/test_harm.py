@@ -363,6 +363,41 @@ def test_signal_handlers_run_between_events(tmp_path: Path, level: int) -> None:
     assert (seen.out, seen.status["doubts"]) == ("True\n", 0)
 
 
+# Nearly all the time is spent in callbacks that look at unbound variables.
+RAISING = """
+import signal
+raised = 0
+class Tick(Exception):
+    pass
+def on_tick(number, frame):
+    global raised
+    raised += 1
+    raise Tick
+def unbound(n):
+    if n < 0:
+        UNBOUND
+    return n
+signal.signal(signal.SIGALRM, on_tick)
+def until(count):
+    signal.setitimer(signal.ITIMER_REAL, 0.0005)
+    while raised <= count:
+        unbound(1)
+caught = 0
+for n in range(300):
+    try:
+        until(n)
+    except Tick:
+        caught += 1
+print(raised, caught)
+""".replace("UNBOUND", " = ".join(f"v{n}" for n in range(100)) + " = n")
+
+
+@WAYS
+def test_what_a_signal_handler_raises_reaches_the_program(tmp_path: Path, frames: str) -> None:
+    seen = run(tmp_path, RAISING, 1, environment={"AFTERTRACE_FRAMES": frames})
+    assert (seen.out, seen.status["doubts"]) == ("300 300\n", 0)
+
+
 MANY_THREADS = """
 import os, threading
 def work(n):
