@@ -364,7 +364,7 @@ def test_signal_handlers_run_between_events(tmp_path: Path, level: int) -> None:
 
 
 # Nearly all the time is spent in callbacks that look at unbound variables.
-RAISING = """
+TICKS = """
 import signal
 raised = 0
 class Tick(Exception):
@@ -394,7 +394,7 @@ print(raised, caught)
 
 @WAYS
 def test_what_a_signal_handler_raises_reaches_the_program(tmp_path: Path, frames: str) -> None:
-    seen = run(tmp_path, RAISING, 1, environment={"AFTERTRACE_FRAMES": frames})
+    seen = run(tmp_path, TICKS, 1, environment={"AFTERTRACE_FRAMES": frames})
     assert (seen.out, seen.status["doubts"]) == ("300 300\n", 0)
 
 
