@@ -57,6 +57,7 @@ def test_full_definitions_are_a_gap_and_what_is_defined_goes_on(tmp_path: Path, 
 def known(x):
     y = x
     return y
+known(-1)  # a code is defined at its first call
 space = {}
 for i in range(3000):
     exec(compile(f"def made_{i}(a):\\n    b = a\\n    return b\\nmade_{i}({i})", __file__, "exec"), space)
@@ -64,7 +65,7 @@ for i in range(100):
     known(i)
 """
     seen = run(tmp_path, text, defs_bytes=40_000, environment={"AFTERTRACE_FRAMES": frames})
-    assert [one.value for one in steps(seen, "known", "Return")] == list(range(100))
+    assert [one.value for one in steps(seen, "known", "Return")] == list(range(-1, 100))
     made = {one.function for one in steps(seen) if one.function.startswith("made")}
     assert 100 < len(made) < 1000
     gaps = [gap.detail for gap in seen.of(records.GapRecord)]
