@@ -11,7 +11,7 @@ import pytest
 from agent_parts import COMMAND, Agent, wait_for
 
 from aftertrace.agent import deaths
-from aftertrace.agent.deaths import Deaths, ended
+from aftertrace.agent.deaths import Command, Deaths, ended
 from aftertrace.agent.switches import ASLEEP_S, Switches
 from aftertrace.agent.tell import Teller
 from aftertrace.wire import switches
@@ -209,7 +209,8 @@ def test_how_a_process_ended_is_told_before_and_after_its_parent_asks():
 
 def test_deaths_count_by_command_and_in_a_window(monkeypatch):
     found = Deaths()
-    one, other = ("a", ("x",)), ("a", ("y",))
+    one, other = Command("a", ("x",), 0), Command("a", ("y",), 0)
+    assert found._count(Command("a", ("x",), 7), "SIGSEGV") == []  # another user's
     assert found._count(one, "SIGSEGV") == []
     assert found._count(other, "SIGSEGV") == []
     assert found._count(one, "SIGBUS")[0][0] == one
@@ -245,7 +246,23 @@ def test_what_has_expired_holds_no_more(tmp_path):
     assert [off["service"] for off in found.state()] == ["b", "c"]
     assert found.held("b") is None  # only those that start from now on
     assert found.held("c") is not None
-    assert not lines[1].holds("b", ("y",), now)
-    assert lines[1].holds("b", ("x",), now)
+    assert not lines[1].holds("b", ("y",), 7, now)
+    assert lines[1].holds("b", ("x",), 7, now)
     found.on("")
     assert found.state() == []
+
+
+def test_the_list_stays_readable_however_many_die(tmp_path):
+    """Command lines are what processes say of themselves; what somebody has switched off stays."""
+    found = Switches(tmp_path / "a.sock", Teller())
+    found.off("cart", "x" * 10_000)
+    for n in range(40):
+        found.asleep(Command("b", (str(n), *["\udcff" * 512] * 30), 7), "two of its processes died")
+    path = switches.path(str(tmp_path / "a.sock"))
+    assert os.stat(path).st_size <= switches.LIMIT
+    held = switches.read(path, {os.geteuid()})
+    assert held[0].service == "cart"
+    assert len(held[0].reason) == 512
+    assert held[-1].argv[0] == "39"
+    assert held[-1].holds("b", held[-1].argv, 7, time.time())
+    assert not held[-1].holds("b", held[-1].argv, 0, time.time())

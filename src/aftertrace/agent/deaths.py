@@ -31,7 +31,14 @@ _INFO = struct.Struct("=Q52xi16x")  # mask; exit code at 60
 _PATIENCE_S = 5.0  # for a parent to take note
 _MOST = 1024  # commands, and deaths in question
 
-type Command = tuple[str, tuple[str, ...]]  # service, command line
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """What a supervisor would start again. ``user``: uid."""
+
+    service: str
+    argv: tuple[str, ...]
+    user: int
 
 
 @dataclass(slots=True)
@@ -49,10 +56,13 @@ class Deaths:
 
     def add(self, process: Process) -> None:
         """A process that is no more, before its pidfd is closed."""
-        if not process.died or process.pidfd < 0 or process.age() > EARLY_S or len(self._questions) >= _MOST:
+        named = process.ring.service and process.ring.argv  # else it would stand for more than itself
+        if not named or not process.died or process.pidfd < 0 or process.age() > EARLY_S:
+            return
+        if len(self._questions) >= _MOST:
             return
         with suppress(OSError):
-            command = process.ring.service, process.ring.argv
+            command = Command(process.ring.service, process.ring.argv, process.user)
             until = time.monotonic() + _PATIENCE_S
             self._questions.append(_Death(os.dup(process.pidfd), process.pid, command, until))
 

@@ -108,9 +108,9 @@ class Agent:
         got = self._tails.poll()
         self._pause = _FASTEST_S if got > _MUCH else _BUSY_S if got else min(self._pause + 0.01, _QUIET_S)
         self._next_look = time.monotonic() + self._pause
-        for (service, argv), reason in self._deaths.patterns():
-            self._switches.off(service, reason, argv)
-            self._teller.once(f"deaths {service}", f"{service} is not recorded any more: {reason}")
+        for command, reason in self._deaths.patterns():
+            self._switches.asleep(command, reason)
+            self._teller.once(f"deaths {command.service}", f"{command.service} is not recorded any more: {reason}")
 
     def _pack(self) -> None:
         if self._tails.keeper.due_in() <= 0 and self._packer.room():
@@ -221,6 +221,7 @@ class Agent:
         finally:
             os.close(descriptor)
         self._connections[connection] = process
+        process.user = connection.uid
         self._idle.pop(connection, None)
         if process.pidfd >= 0 and process.pidfd not in self._selector.get_map():
             self._selector.register(process.pidfd, selectors.EVENT_READ, lambda _: self._died(process))

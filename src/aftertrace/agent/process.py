@@ -43,6 +43,7 @@ class Process:
         self.reader = reader
         self.python = _version(reader.python_hex)
         self.pid = pid
+        self.user = -1  # uid of who offered it
         self.pidfd = _open_pidfd(pid)
         self._born = _born(pid)
         self.connected = True

@@ -6,12 +6,13 @@ import os
 import time
 from pathlib import Path
 
+from aftertrace.agent.deaths import Command
 from aftertrace.agent.tell import Teller
 from aftertrace.wire import switches
 from aftertrace.wire.switches import Off
 
 ASLEEP_S = 3600.0  # how long a command that died early twice is not recorded
-_MOST = 1024
+_LONGEST = 512  # of a reason
 
 
 class Switches:
@@ -22,11 +23,19 @@ class Switches:
         self._teller = teller
         self._offs = switches.read(self._file, {os.geteuid(), 0})
 
-    def off(self, service: str, reason: str, argv: tuple[str, ...] = ()) -> None:
-        """Off from now on; a command alone (``argv``) for an hour."""
+    def off(self, service: str, reason: str) -> None:
+        """Every process of the service, "" for all, until on()."""
+        self._add(Off(service, reason[:_LONGEST], time.time()))
+
+    def asleep(self, command: Command, reason: str) -> None:
+        """What starts of one user's command from now on, for an hour."""
         now = time.time()
-        self._offs = [off for off in self._held() if (off.service, off.argv) != (service, argv)][-_MOST + 1 :]
-        self._offs.append(Off(service, reason, now, now + ASLEEP_S if argv else 0.0, argv))
+        self._add(Off(command.service, reason, now, now + ASLEEP_S, command.argv, command.user))
+
+    def _add(self, new: Off) -> None:
+        self._offs = [off for off in self._held() if _place(off) != _place(new)] + [new]
+        while len(switches.encode(self._offs)) > switches.LIMIT:  # those that somebody said stay longest
+            self._offs.remove(min(self._offs, key=lambda off: (not off.argv, off is new, off.since)))
         self._save()
 
     def on(self, service: str) -> None:
@@ -43,10 +52,14 @@ class Switches:
 
     def _held(self) -> list[Off]:
         now = time.time()
-        return [off for off in self._offs if off.holds(off.service, off.argv, now)]
+        return [off for off in self._offs if off.holds(off.service, off.argv, off.user, now)]
 
     def _save(self) -> None:
         try:
             switches.write(self._file, self._offs)
         except OSError as error:
             self._teller.once("switches", f"{self._file} cannot be written: {error.strerror}")
+
+
+def _place(off: Off) -> tuple[str, tuple[str, ...], int]:
+    return off.service, off.argv, off.user

@@ -128,7 +128,7 @@ def switched(settings: Settings) -> Iterator[Finding]:
     """Services that somebody has switched off, or that died early twice."""
     now = time.time()
     for off in switches.read(switches.path(settings.agent_socket), connection.trusted(settings)):
-        if off.holds(off.service, off.argv, now):
+        if off.holds(off.service, off.argv, off.user, now):
             what = f"{off.service!r} is" if off.service else "All services are"
             which = f" ({' '.join(off.argv)})" if off.argv else ""
             until = f" until {time.strftime('%H:%M', time.localtime(off.until))}" if off.until else ""

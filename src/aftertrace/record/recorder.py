@@ -5,6 +5,7 @@ from __future__ import annotations
 import atexit
 import os
 import sys
+from os import geteuid as _geteuid
 from time import time as _time  # the program may put another in its place
 
 from aftertrace import _native
@@ -78,7 +79,7 @@ class Recorder:
         """Whether the agent's list says that this process is not to be recorded; it is told."""
         now = _time()
         found = (off for off in switches.read(switches.path(self._socket), self._trusted))
-        off = next((off for off in found if off.holds(self.service, self._argv, now)), None)
+        off = next((off for off in found if off.holds(self.service, self._argv, _geteuid(), now)), None)
         if off is None:
             return False
         self._asleep = bool(off.argv)

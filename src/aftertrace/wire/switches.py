@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 # Taken now: the program may put its own in their place before it forks.
 _open, _fstat, _read, _close = os.open, os.fstat, os.read, os.close
 
-_LIMIT = 1 << 20  # bytes of the file that are read
+LIMIT = 1 << 20  # bytes of the list
 _WORDS, _WORD = 64, 512  # of a command line
 
 
@@ -32,9 +32,12 @@ class Off(Fields):
     since: float
     until: float = 0.0  # 0: until it is switched on
     argv: tuple[str, ...] = ()  # of this command alone, its processes that start from now on; (): all, the running too
+    user: int = -1  # whose processes; -1: everybody's
 
-    def holds(self, service: str, argv: tuple[str, ...], now: float) -> bool:
-        """Whether it keeps this command of a service from being recorded."""
+    def holds(self, service: str, argv: tuple[str, ...], user: int, now: float) -> bool:
+        """Whether it keeps this command of a service, run by a user (uid), from being recorded."""
+        if self.user not in {-1, user}:
+            return False
         return (
             self.service in {"", service}
             and self.argv in {(), shortened(argv)}
@@ -62,7 +65,7 @@ def read(file: str, trusted: Container[int]) -> list[Off]:
         found = _fstat(descriptor)
         if found.st_uid not in trusted or not stat.S_ISREG(found.st_mode):
             return []
-        return decode(_read(descriptor, _LIMIT))
+        return decode(_read(descriptor, LIMIT))
     except OSError:
         return []
     finally:
@@ -71,7 +74,7 @@ def read(file: str, trusted: Container[int]) -> list[Off]:
 
 def write(file: str, offs: Iterable[Off]) -> None:
     """Replaces the list; an empty one is no file. OSError."""
-    data = [off.asdict() for off in offs]
+    data = encode(offs)
     if not data:
         if os.path.lexists(file):
             os.unlink(file)  # noqa: PTH108  # pathlib costs a recorded program's start
@@ -80,8 +83,14 @@ def write(file: str, offs: Iterable[Off]) -> None:
     descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW, 0o644)
     with os.fdopen(descriptor, "wb") as out:
         os.fchmod(descriptor, 0o644)  # who may record, may read it, whatever the umask
-        out.write(lean_json.dumps(data))
+        out.write(data)
     os.replace(fresh, file)  # noqa: PTH105
+
+
+def encode(offs: Iterable[Off]) -> bytes:
+    """The list as it stands in the file; b"" for none."""
+    lines = [off.asdict() for off in offs]
+    return lean_json.dumps(lines) if lines else b""
 
 
 def decode(data: bytes) -> list[Off]:
@@ -97,9 +106,9 @@ def _off(line: Any) -> Off | None:
     if not isinstance(line, dict):
         return None
     service, reason, argv = line.get("service"), line.get("reason"), line.get("argv", [])
-    since, until = line.get("since"), line.get("until", 0.0)
+    since, until, user = line.get("since"), line.get("until", 0.0), line.get("user", -1)
     if not isinstance(service, str) or not isinstance(reason, str) or not isinstance(argv, list):
         return None
-    if not isinstance(since, int | float) or not isinstance(until, int | float):
+    if not isinstance(since, int | float) or not isinstance(until, int | float) or not isinstance(user, int):
         return None
-    return Off(service, reason, float(since), float(until), tuple(str(word) for word in argv))
+    return Off(service, reason, float(since), float(until), tuple(str(word) for word in argv), user)
