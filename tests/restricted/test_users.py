@@ -26,6 +26,7 @@ from .conftest import AS_OTHER, OTHER, needs_root
 pytestmark = needs_root
 
 LOOP = "import sys\ndef f(n): return n + 1\nf(1)\nprint('up', flush=True)\nsys.stdin.read()\nf(2)\nprint('done')\n"
+STARTED: list[subprocess.Popen[str]] = []
 AS_THIRD = [word.replace(str(OTHER), str(OTHER + 1)) for word in AS_OTHER]
 
 
@@ -37,6 +38,9 @@ def place() -> Iterator[Path]:
         path.chmod(0o755)
         (path / "app.py").write_text(LOOP)
         yield path
+        while STARTED:  # what a test that failed has left
+            with STARTED.pop() as process:
+                process.kill()
 
 
 class Agent:
@@ -53,6 +57,7 @@ class Agent:
             [*words, "--endpoint", "http://127.0.0.1:1"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
             env=environment(**env), cwd=place,
         )  # fmt: skip
+        STARTED.append(self.process)
         assert self.process.stdout is not None
         line = self.process.stdout.readline()
         self.said = json.loads(line) if line else {}
@@ -89,6 +94,7 @@ class Program:
         del given["AFTERTRACE_STDERR"]
         pipes: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
         self.process = subprocess.Popen([*wrap, *words], cwd=place, env=given, text=True, **pipes)
+        STARTED.append(self.process)
         assert self.process.stdout is not None
         assert self.process.stdout.readline() == "up\n"
 
