@@ -193,7 +193,7 @@ def test_what_was_hot_comes_back(tmp_path: Path) -> None:
 told(both)
 def other():
     sum(map(str.__len__, map(str, range(2000))))
-for _ in range(200):
+for _ in range(1000):
     work(other, 0.05)
     _native.govern()
     if all(level == 2 for _, name, _, level, _, _ in _native.hot(1000) if name == "fib"):
@@ -220,7 +220,7 @@ def failed(n):
 def fib(n):
     return n if n < 2 else fib(n - 1) + fib(n - 2)
 def both():
-    for i in range(12):
+    for i in range(4):
         failed(i)
     sum(map(str.__len__, map(str, range(3000))))
     fib(6)
