@@ -223,7 +223,7 @@ def both():
     for i in range(4):
         failed(i)
     sum(map(str.__len__, map(str, range(3000))))
-    fib(6)
+    fib(10)
 both()
 lines = {name: line for _, name, line, *_ in _native.hot(1000)}
 print(_native.focus(frozenset({(__file__, failed.__code__.co_firstlineno), (__file__, 12345)}), 60.0))
