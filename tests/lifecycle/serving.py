@@ -253,5 +253,8 @@ def said(server: Server) -> str:
     for line in server.log.read_text().splitlines():
         placed = line.replace(f"{server.home}", "HOME").replace(f"{server.home.name}/", "HOME/")
         timeless = re.sub(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d[,.\d]* *([+-]\d{4})?|0x[0-9a-f]+", "", placed)
-        lines.add(re.sub(r"\b\d+\b", "N", timeless))
+        whole = re.search(r".*(\[(INFO|WARNING|ERROR|CRITICAL)\] .*)|^(\w+: .*|\s.*|Traceback.*)", timeless)
+        # gunicorn's handlers of signals log in the middle of a line; how a worker went depends on who was quicker
+        if whole and "was sent SIG" not in line:
+            lines.add(re.sub(r"\b\d+\b", "N", whole.group(1) or whole.group(3)))
     return "\n".join(sorted(lines))

@@ -14,10 +14,10 @@ from serving import APP, Server, both
 BIN = Path(sys.executable).parent
 GUNICORN = [str(BIN / "gunicorn"), "-b", "127.0.0.1:PORT", "-w", "2", "--graceful-timeout", "40"]
 KINDS = {
-    "sync": ["-k", "sync", "--timeout", "5", "app:wsgi"],
+    "sync": ["-k", "sync", "--timeout", "3", "app:wsgi"],
     "sync, loaded before the fork": ["-k", "sync", "--preload", "app:wsgi"],
     "gthread": ["-k", "gthread", "--threads", "3", "app:wsgi"],
-    "gevent": ["-k", "gevent", "--graceful-timeout", "2", "app:wsgi"],
+    "gevent": ["-k", "gevent", "--graceful-timeout", "1", "app:wsgi"],
     "uvicorn": ["-k", "uvicorn_worker.UvicornWorker", "app:asgi"],
 }
 
