@@ -77,4 +77,5 @@ def test_uvicorn_that_reloads(lab: Lab) -> None:
 
     lab.write(APP)
     words = [sys.executable, "-m", "uvicorn", "app:asgi", "--reload", "--reload-dir", "NAME", "--port", "PORT"]
+    words += ["--reload-delay", "0.05"]  # it has seen the file as it was long before a worker answers
     run(lab, words, deeds)
