@@ -125,7 +125,7 @@ def _generator() -> Any:
 def _database_row(text: str) -> sqlite3.Row:
     connection = sqlite3.connect(":memory:")
     connection.row_factory = sqlite3.Row
-    row = connection.execute("SELECT 1 AS a, ? AS b", (text,)).fetchone()
+    row = connection.execute("SELECT 1 AS a, ? AS b", (text.encode(errors="replace").decode(),)).fetchone()
     connection.close()
     return row
 
