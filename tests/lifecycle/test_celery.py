@@ -47,6 +47,7 @@ def fails(n):
 @app.task
 def dies():
     here("dies")
+    time.sleep(0.5)  # a task that the worker has not acknowledged yet is run again
     os.kill(os.getpid(), signal.SIGKILL)
 @app.task(soft_time_limit=1)
 def slow():
