@@ -92,13 +92,6 @@ def last_words(process: Process) -> str:
     return lines[-1] if lines else "nothing"
 
 
-def _connect(line: socket.socket, path: Path) -> None:
-    """The socket is there a moment before somebody listens on it."""
-    deadline = time.monotonic() + START_SECONDS
-    while line.connect_ex(str(path)) and time.monotonic() < deadline:
-        time.sleep(0.01)
-
-
 def _answers(server: Server) -> bool:
     """Whether it serves; False too while it is ending, which the caller sees by itself."""
     try:
@@ -151,7 +144,7 @@ class Bench:
         with contextlib.ExitStack() as stack:
             line = stack.enter_context(socket.socket(socket.AF_UNIX))
             line.settimeout(ANSWER_SECONDS)
-            _connect(line, control)
+            wait_until(lambda: not line.connect_ex(str(control)), process, START_SECONDS)  # it exists before it listens
             server = Server(tool, process, line, stack.enter_context(line.makefile("r")), stack)
             wait_until(lambda: _answers(server), process, START_SECONDS)
             server.beside = self._start_beside(name, tool, process.pid)
