@@ -42,9 +42,10 @@ stop.set()
 thread.join()
 """
 DYING = """
-import os, signal, sys, time
-time.sleep(0.2)
-os.kill(os.getpid(), int(os.environ["NUMBER"]))
+import os, sys, time
+print(os.getpid(), flush=True)
+number = int(sys.stdin.readline())
+os.kill(os.getpid(), number)
 time.sleep(20)
 """
 
@@ -65,10 +66,10 @@ def agent(directory):
 
 
 class Running:
-    def __init__(self, agent, service) -> None:
+    def __init__(self, agent, service, program="program.py") -> None:
         words = [*COMMAND, "run", "--agent-socket", str(agent.socket), "--service", service, "--", sys.executable]
         pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-        self.process = subprocess.Popen([*words, "program.py"], cwd=agent.directory, text=True, **pipes)
+        self.process = subprocess.Popen([*words, program], cwd=agent.directory, text=True, **pipes)
         self.pid = int(self.process.stdout.readline())
 
     def ask(self, word: str) -> list[str]:
@@ -98,18 +99,12 @@ def levels(agent, service):
 
 
 def die(agent, service, number) -> str:
-    words = [*COMMAND, "run", "--agent-socket", str(agent.socket), "--service", service, "--", sys.executable]
-    done = subprocess.run(
-        [*words, "dying.py"],
-        cwd=agent.directory,
-        env=os.environ | {"NUMBER": str(int(number))},
-        capture_output=True,
-        text=True,
-        timeout=30,
-        check=False,
-    )
-    assert done.returncode == -number, done.stderr
-    return done.stderr
+    """What it said, which died when the agent knew of it."""
+    dying = Running(agent, service, "dying.py")
+    wait_for(lambda: dying.pid in levels(agent, service))
+    _, err = dying.process.communicate(f"{int(number)}\n", timeout=30)
+    assert dying.process.returncode == -number, err
+    return err
 
 
 def test_off_and_on_without_a_restart(agent):
