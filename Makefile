@@ -3,6 +3,8 @@ PYTHONS ?= 3.13 3.12
 STAMPS  := $(PYTHONS:%=.venv/%/.installed)
 FIRST   := $(firstword $(PYTHONS))
 SOURCES := $(shell find src native examples -type f -name '*.py' -o -type f -name '*.[ch]' -o -type f -name '*.sql' -o -type f -name '*.pyi' -o -type f -path 'examples/*.json') pyproject.toml setup.py MANIFEST.in
+# Test processes side by side: one more than the smallest machine's cores, since most tests wait for processes of theirs.
+WORKERS ?= 3
 PYTEST_ARGS ?=
 DEMO_ARGS ?=
 
@@ -12,7 +14,7 @@ demo: .venv/$(FIRST)/.installed
 	.venv/$(FIRST)/bin/aftertrace demo $(DEMO_ARGS)
 
 test: $(STAMPS) lint native-check
-	@for v in $(PYTHONS); do echo "== tests on Python $$v"; .venv/$$v/bin/python -P -m pytest $(PYTEST_ARGS) || exit 1; done
+	@for v in $(PYTHONS); do echo "== tests on Python $$v"; .venv/$$v/bin/python -P -m pytest -q -n $(WORKERS) --dist worksteal $(PYTEST_ARGS) || exit 1; done
 
 lint: .venv/$(FIRST)/.linters
 	.venv/$(FIRST)/bin/ruff check .
@@ -22,7 +24,7 @@ lint: .venv/$(FIRST)/.linters
 
 # The recorder's own tests under AddressSanitizer + UBSan, and under Valgrind.
 native-check: .venv/$(FIRST)/.installed
-	sh tests/native/check.sh .venv/$(FIRST)/bin/python
+	WORKERS=$(WORKERS) sh tests/native/check.sh .venv/$(FIRST)/bin/python
 
 # The ring's reader under libFuzzer (clang): make fuzz FUZZ_SECONDS=900. What it finds goes to tests/fuzz/found, which native-check plays.
 FUZZ_SECONDS ?= 60
