@@ -5,7 +5,7 @@ from __future__ import annotations
 import socket
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
@@ -50,6 +50,13 @@ def free_port() -> int:
         return port
 
 
+def wait_for(condition: Callable[[], object], seconds: float = 30.0) -> None:
+    until = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < until, f"waited {seconds} s"
+        time.sleep(0.02)
+
+
 @contextmanager
 def serving(runner: Runner, agent: Agent | None, words: list[str]) -> Iterator[tuple[httpx.Client, Path]]:
     """A client of the server, and its log."""
@@ -61,7 +68,7 @@ def serving(runner: Runner, agent: Agent | None, words: list[str]) -> Iterator[t
             runner.words(agent, words), cwd=runner.home, env=runner.environment(), stdout=out, stderr=out
         )
         try:
-            with httpx.Client(base_url=f"http://127.0.0.1:{port}") as client:
+            with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=30) as client:
                 until = time.monotonic() + 30
                 while True:
                     try:

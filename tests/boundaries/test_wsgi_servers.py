@@ -9,7 +9,7 @@ import httpx
 import pytest
 
 from .conftest import SERVER, Agent, Runner
-from .test_uvicorn import ask, serving
+from .test_uvicorn import ask, serving, wait_for
 
 PLAIN = """
 import os, sys
@@ -103,9 +103,11 @@ def test_a_request_is_one_span(runner: Runner, agent: Agent, name: str):
     route = "/<word>" if name in FRAMEWORKS else ""
     paths = ["/a", "/boom", "/b"] if route else ["/a", "/boom", "/middle", "/write", "/file", "/list", "/b"]
     answers, logs = [], []
+    closed = 0 if route else 3  # /ready, /a and /b
     for recorded_by in None, agent:
         with serving(runner, recorded_by, SERVERS[name]) as (client, log):
             answers.append([_stripped(ask(client, path)) for path in paths])
+            wait_for(lambda log=log: log.read_text().count("closed\n") == closed)
             if recorded_by is not None:
                 found = agent.recorded(lambda found: sum(span.ended for span in found.of(SERVER)) >= len(paths) + 1)
         logs.append(settled(log))

@@ -79,9 +79,9 @@ class Screen:
         return text
 
     def ended(self) -> int:
-        code = self.process.wait(20)
+        self.until(lambda _: self.process.poll() is not None)  # who writes to a terminal waits for its reader
         self.read()
-        return code
+        return self.process.returncode
 
     def is_as_it_was(self) -> bool:
         last = [self.written.rfind(word) for word in (b"\x1b[?1049h", b"\x1b[?1049l", b"\x1b[?25l", b"\x1b[?25h")]

@@ -11,11 +11,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from aftertrace import _native
-from aftertrace.cli.bench.servers import BenchFailed, Server
+from aftertrace.cli.bench.servers import CONNECTIONS, BenchFailed, Server
 from aftertrace.errors import BadRecording
 from aftertrace.wire import definitions, records
 
 LOADED_S = 0.05
+ANSWERED_S = 10.0  # at most, until some requests were answered
 QUIET_S = 0.1  # until what was under way has ended
 FUNCTIONS = 12  # that are named
 OUTSIDE = "(spans, segments, logs)"
@@ -37,6 +38,9 @@ def of_requests(server: Server) -> Left:
         before = server.ask().requests
         server.begin()
         time.sleep(LOADED_S)
+        deadline = time.monotonic() + ANSWERED_S
+        while server.ask().requests < before + CONNECTIONS and time.monotonic() < deadline:
+            time.sleep(LOADED_S)  # the machine is busy
         server.rest()
         time.sleep(QUIET_S)
         requests = max(server.ask().requests - before, 1)
