@@ -96,7 +96,7 @@ Entry *activation_begin(Thread *thread, Frame frame, CodeInfo *info, uint64_t ac
     entry->line = LINE_UNKNOWN;
     entry->plain = 0;
     entry->handled = entry->ending = 0;
-    entry->seen_mask = 0;
+    entry->seen = 0;
     return entry;
 }
 

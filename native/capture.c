@@ -5,10 +5,11 @@
 
 #include <stdlib.h>
 
-enum { TAG_UNBOUND = 0x00, TAG_REDACTED = 0x16, TAG_MISSING = 0x17, REASON_REDACTED_NAME = 5, REASON_SIZE = 8 };
+enum { TAG_UNBOUND = 0x00, TAG_REDACTED = 0x16, TAG_MISSING = 0x17, REASON_REDACTED_NAME = 5, REASON_SIZE = 8, REASON_LEVEL = 10 };
 
 #define SLOT_MIN 6          /* number, MISSING, reason, no type: what any slot takes at least */
 #define KEYFRAME_FRAMES 32
+#define SLOT_OTHERS 0xffff  /* all but the arguments */
 
 const Caps CAPS_VALUE = {.depth = 3, .items = 32, .fields = 24, .text = 256};
 const Caps CAPS_LOCAL = {.depth = 2, .items = 16, .fields = 16, .text = 256};
@@ -29,11 +30,14 @@ static inline PyObject *slot_value(const CodeInfo *info, Frame frame, int slot)
 
 static inline int is_object(PyObject *o) { return (Py_TYPE(o)->tp_flags & Py_TPFLAGS_HEAPTYPE) != 0; }
 
-static void forget(Entry *entry, int slot)
+/* Where the fingerprint of a slot is kept; -1: nowhere. */
+static inline int seen_at(const Entry *entry, int slot)
 {
-    int i = slot % FINGERPRINTS;
-    if (entry->seen_mask >> i & 1 && entry->seen[i].slot == slot)
-        entry->seen_mask &= (uint8_t)~(1 << i);
+    int n = entry->seen < FINGERPRINTS ? entry->seen : FINGERPRINTS;
+    for (int i = 0; i < n; i++)
+        if (entry->seen_slots[i] == slot)
+            return i;
+    return -1;
 }
 
 /* Of this very object, as it is now. */
@@ -44,22 +48,24 @@ static uint32_t fingerprint(PyObject *value)
     return content ? whole ? whole : 1 : 0;
 }
 
-/* 0: nothing can be said of it later. */
+/* In the oldest's place when there is no other. 0: nothing can be said of it later. */
 static void remember(Entry *entry, int slot, uint32_t fingerprint)
 {
-    int i = slot % FINGERPRINTS;
-    forget(entry, slot);
-    if (!fingerprint)
+    int i = seen_at(entry, slot);
+    if (i < 0 && !fingerprint)
         return;
-    entry->seen_mask |= (uint8_t)(1 << i);
-    entry->seen[i].slot = (uint16_t)slot;
-    entry->seen[i].fingerprint = fingerprint;
+    if (i < 0) {
+        i = entry->seen % FINGERPRINTS;
+        entry->seen = entry->seen + 1 < 2 * FINGERPRINTS ? entry->seen + 1 : FINGERPRINTS;
+    }
+    entry->seen_slots[i] = fingerprint ? (uint16_t)slot : SLOT_NONE;
+    entry->seen_as[i] = fingerprint;
 }
 
 static int changed(const Entry *entry, int slot, PyObject *value)
 {
-    int i = slot % FINGERPRINTS;
-    return !(entry->seen_mask >> i & 1) || entry->seen[i].slot != slot || entry->seen[i].fingerprint != fingerprint(value);
+    int i = seen_at(entry, slot);
+    return i < 0 || entry->seen_as[i] != fingerprint(value);
 }
 
 /* What is not written quickly; `left` slots, this one included, are still to be written. */
@@ -245,6 +251,16 @@ static inline int is_as_before(const CodeInfo *info, int slot, PyObject *value)
     PyTypeObject *type = Py_TYPE(value);
     return info->flags[slot] & SLOT_FIXED && (type == &PyLong_Type || type == &PyUnicode_Type || value == Py_None || type == &PyBool_Type
                                               || type == &PyFloat_Type || type == &PyBytes_Type);
+}
+
+void capture_nothing(Out *out, Entry *entry)
+{
+    entry->seen = 0;
+    put_varint(out, 1);
+    put_varint(out, SLOT_OTHERS);
+    put_u8(out, TAG_MISSING);
+    put_u8(out, REASON_LEVEL);
+    put_u8(out, 0);
 }
 
 #define WORDS (MAX_SLOTS / 64 + 1)

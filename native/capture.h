@@ -24,6 +24,9 @@ void capture_start(Out *out, Entry *entry, Frame frame, int level);
 /* All, UNBOUND where they are; `changed`: but for arguments that are as they were at START for certain. */
 void capture_all(Out *out, Entry *entry, Frame frame, const Caps *caps, int changed);
 
+/* No value at all: what is known of other variables than the arguments may be wrong from here on. */
+void capture_nothing(Out *out, Entry *entry);
+
 /* A FRAME record of its own, unless this sub-buffer knows the frame's values. */
 void capture_frame(Entry *entry, Frame frame);
 

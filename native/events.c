@@ -180,13 +180,15 @@ static inline void put_returned(Out *out, const Event *event, PyObject *value)
         value_write(out, value, &CAPS_VALUE, half < most ? half : most);
 }
 
-/* Slots at an exit: what is pending at lines, all at calls. */
-static inline void put_exit(Out *out, const Event *event)
+/* Slots at an exit: what is pending at lines; at calls all of them, once the frame ends. */
+static inline void put_exit(Out *out, const Event *event, enum RecordKind kind)
 {
-    if (event->info->level < LEVEL_LINES)
-        capture_all(out, event->entry, event->frame, &CAPS_LOCAL, 1);
-    else
+    if (event->info->level >= LEVEL_LINES)
         capture_exit(out, event->entry, event->frame);
+    else if (kind == REC_YIELD)
+        capture_nothing(out, event->entry);
+    else
+        capture_all(out, event->entry, event->frame, &CAPS_LOCAL, 1);
 }
 
 static inline void put_return(const Event *event, PyObject *const *args, enum RecordKind kind)
@@ -197,7 +199,7 @@ static inline void put_return(const Event *event, PyObject *const *args, enum Re
     put_varint(&out, event->entry->activation);
     put_varint(&out, lasti_of(args[1]));
     put_returned(&out, event, args[2]);
-    put_exit(&out, event);
+    put_exit(&out, event, kind);
     record_commit(&out);
     governor_call(event->info, kind == REC_RETURN ? COST_RETURN : COST_SWITCH);
 }

@@ -8,7 +8,8 @@
 
 struct CodeInfo;
 
-#define FINGERPRINTS 8
+#define FINGERPRINTS 8 /* a power of two */
+#define SLOT_NONE UINT16_MAX
 
 typedef struct {
     const void *frame;      /* address of the interpreter's frame: an identity, may be stale */
@@ -23,11 +24,9 @@ typedef struct {
     uint8_t plain;          /* all arguments that are never written were written at START by value_quick(): they cannot change */
     uint8_t ending;         /* what is captured now is the last of it */
     uint8_t handled;        /* it has handled an exception, or may have */
-    uint8_t seen_mask;      /* which of `seen` are in use */
-    struct {
-        uint16_t slot;
-        uint32_t fingerprint;
-    } seen[FINGERPRINTS]; /* mutables as they were last captured, by slot modulo FINGERPRINTS */
+    uint8_t seen;           /* how many fingerprints it took; from 2 * FINGERPRINTS back to FINGERPRINTS */
+    uint16_t seen_slots[FINGERPRINTS]; /* whose they are; SLOT_NONE: nobody's */
+    uint32_t seen_as[FINGERPRINTS];    /* mutables and objects as they were last captured */
 } Entry;
 
 #define LINE_UNKNOWN INT32_MIN

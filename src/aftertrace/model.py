@@ -27,6 +27,7 @@ class Missing(IntEnum):
     CONCURRENT_MODIFICATION = 7
     SIZE = 8
     OPAQUE = 9
+    LEVEL = 10
 
 
 class ValueKind(StrEnum):

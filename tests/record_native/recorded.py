@@ -173,6 +173,9 @@ class Step:
     trace: str | None = None
 
 
+ARGUMENT = 8  # a name's flag
+
+
 class Machine:
     """Reads records in order. A record of a frame of which nothing is known fails the test."""
 
@@ -227,6 +230,10 @@ class Machine:
     @staticmethod
     def _write(frame: Activation, slots: records.Slots) -> None:
         for slot, value in slots:
+            if slot == records.OTHERS:
+                for name in [name for name, flags in frame.code.names if not flags & ARGUMENT]:
+                    frame.names.pop(name, None)
+                continue
             name = frame.code.names[slot][0]
             if value.kind is ValueKind.UNBOUND:
                 frame.names.pop(name, None)

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
-from aftertrace.model import Missing, Value, ValueKind
+from aftertrace.model import Value
 from aftertrace.reconstruct import decode, levels, messages
 from aftertrace.reconstruct.decode import Memory
 from aftertrace.reconstruct.execution import Code, Frame, StepKind, Write
 from aftertrace.reconstruct.levels import CALLS, LINES
+from aftertrace.reconstruct.news import is_news
 from aftertrace.wire import records
 
 GAP_REASONS = {
@@ -234,18 +235,20 @@ class _Teller:
 
     # -- values
 
-    def _name(self, code: Code, slot: int) -> str:
-        return code.names[slot] if slot < len(code.names) else ""
+    def _named(self, one: Activation, slots: records.Slots) -> Iterator[tuple[str, Value]]:
+        code = one.frame.code
+        for slot, value in slots:
+            if slot == records.OTHERS:
+                yield from ((name, value) for name in list(one.names) if name not in code.arguments)
+            elif slot < len(code.names) and code.names[slot]:
+                yield code.names[slot], value
 
-    def _bind(
-        self, one: Activation, slots: Sequence[tuple[int, Value]], line: int, draft: Draft, *, every: bool
-    ) -> None:
+    def _bind(self, one: Activation, slots: records.Slots, line: int, draft: Draft, *, every: bool) -> None:
         """Makes values visible with a draft. ``every``: the slots are all that are bound; only what differs is news."""
         line, one.stale = 0 if one.stale else line, False
         writes: list[Write] = []
-        for slot, value in slots:
-            name = self._name(one.frame.code, slot)
-            if not name or (every and not _news(one.names.get(name), value)):
+        for name, value in self._named(one, slots):
+            if every and not is_news(one.names.get(name), value):
                 continue
             one.names[name] = value
             writes.append(Write(name, value))
@@ -279,9 +282,8 @@ class _Teller:
         one.parent = record.parent
         one.line = self._line_of(one, record.lasti)
         self.running[self.thread] = record.activation
-        for slot, value in record.slots:
-            name = self._name(one.frame.code, slot)
-            if name and _news(one.names.get(name), value):
+        for name, value in self._named(one, record.slots):
+            if is_news(one.names.get(name), value):
                 known = name in one.names
                 one.names[name] = value
                 self.fills.append(Bound(record.activation, name, value, one.wrote if known else 0))
@@ -419,44 +421,3 @@ class _Teller:
         )  # fmt: skip
         self.story.outside += 1
         self.story.drafts.append(draft)
-
-
-def _news(known: Value | None, value: Value) -> bool:
-    """Whether a captured value says more than, or something else than, the one that is known."""
-    if known is None:
-        return True
-    if value.missing in {
-        Missing.SIZE,
-        Missing.TIMEOUT,
-    }:  # the record's room was spent: the value may be whole elsewhere
-        if value.kind is ValueKind.MISSING:
-            return known.type != value.type
-        return known.identity != value.identity or known.size != value.size or known.type != value.type
-    return not identical(known, value)
-
-
-def identical(a: Value, b: Value) -> bool:
-    """The same in every recorded respect; unlike ``==`` it tells 0.0 from -0.0, and nan is itself."""
-    if (
-        a.kind is not b.kind
-        or a.type != b.type
-        or a.size != b.size
-        or a.identity != b.identity
-        or a.missing != b.missing
-    ):
-        return False
-    if a.kind is ValueKind.SCALAR or not (a.items or a.entries or a.attributes):
-        exact = isinstance(a.scalar, float | complex)
-        return (
-            repr(a.scalar) == repr(b.scalar)
-            if exact
-            else a.scalar == b.scalar and not (b.items or b.entries or b.attributes)
-        )
-    if len(a.items) != len(b.items) or len(a.entries) != len(b.entries) or len(a.attributes) != len(b.attributes):
-        return False
-    return (
-        a.scalar == b.scalar
-        and all(map(identical, a.items, b.items))
-        and all(identical(j, k) and identical(v, w) for (j, v), (k, w) in zip(a.entries, b.entries, strict=True))
-        and all(m == n and identical(v, w) for (m, v), (n, w) in zip(a.attributes, b.attributes, strict=True))
-    )

@@ -19,6 +19,7 @@ REASONS = {
     Missing.CONCURRENT_MODIFICATION: "concurrentModification",
     Missing.SIZE: "size",
     Missing.OPAQUE: "opaque",
+    Missing.LEVEL: "level",
 }
 
 _BITS = 4096  # of a whole number that is computed

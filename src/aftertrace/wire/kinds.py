@@ -13,6 +13,7 @@ from typing import ClassVar
 from aftertrace.model import Value
 
 type Slots = tuple[tuple[int, Value], ...]  # (index into the code's names, value)
+OTHERS = 0xFFFF  # instead of an index: all names but those of arguments
 type Attrs = tuple[tuple[str, Value], ...]
 
 

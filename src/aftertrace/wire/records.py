@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 
 from aftertrace.wire import values
 from aftertrace.wire.kinds import (
+    OTHERS,
     Attrs,
     FrameState,
     GapRecord,
@@ -36,6 +37,7 @@ from aftertrace.wire.kinds import (
 from aftertrace.wire.primitives import Reader, broken, svarint, text, u64, varint
 
 __all__ = [
+    "OTHERS",
     "Attrs",
     "FrameState",
     "GapRecord",
