@@ -83,8 +83,8 @@ static __attribute__((noinline)) void put_value(Out *out, Entry *entry, int slot
     } else {
         size_t room = value_share(out, left), most = out_left(out) - SLOT_MIN * (left - 1);
         value_write(out, value, caps, room < most ? room : most);
-        if (!entry->ending && (is_mutable(value) || is_object(value))) /* an object is only known with its attributes */
-            remember(entry, slot, is_object(value) && !caps->fields ? 0 : fingerprint(value));
+        if (!entry->ending && (is_mutable(value) || (is_object(value) && slot < entry->info->arguments)))
+            remember(entry, slot, is_object(value) && !caps->fields ? 0 : fingerprint(value)); /* known with its attributes only */
     }
 }
 
@@ -212,9 +212,10 @@ void capture_exit(Out *out, Entry *entry, Frame frame)
 {
     const CodeInfo *info = entry->info;
     const LineSet *line = code_line(info, entry->line);
-    Slots slots = open_slots(out, most_of(info, line, info->arguments));
+    int arguments = entry->ending ? info->arguments : 0;
+    Slots slots = open_slots(out, most_of(info, line, (size_t)arguments));
     put_line(&slots, out, entry, frame, line);
-    for (int i = 0; i < info->arguments; i++)
+    for (int i = 0; i < arguments; i++)
         if (has_attributes(entry, frame, i) && !is_written(info, line, i) && !is_shared(info, i))
             put_next(&slots, out, entry, frame, i, &CAPS_LOCAL);
     close_slots(&slots);

@@ -15,7 +15,7 @@ size_t capture_room(const CodeInfo *info);
 /* What the line that has just run wrote, and the mutables it read that changed since they were last captured. */
 void capture_line(Out *out, Entry *entry, Frame frame);
 
-/* The same, and the arguments that have attributes: what a return adds. */
+/* The same, and when the frame ends the arguments whose content is another now. */
 void capture_exit(Out *out, Entry *entry, Frame frame);
 
 /* Arguments and free variables at START. `entry` may lack its place on the stack. */

@@ -115,6 +115,21 @@ int entries_next(Entries *entries, PyObject **key, PyObject **value)
     return 0;
 }
 
+size_t entries_values(const Entries *entries, PyObject **values, size_t max)
+{
+    PyDictKeysObject *keys = entries->keys;
+    Py_ssize_t count = entries->values ? keys->dk_nentries : entries->count; /* of shared keys: with those that are not set */
+    size_t n = 0;
+    for (Py_ssize_t i = 0; i < count && i < SCAN_MAX && n < max; i++) {
+        PyObject *value = entries->values ? entries->values->values[i]
+            : DK_IS_UNICODE(keys)         ? DK_UNICODE_ENTRIES(keys)[i].me_value
+                                          : DK_ENTRIES(keys)[i].me_value;
+        values[n] = value;
+        n += value != NULL;
+    }
+    return n;
+}
+
 PyObject *lookup(PyObject *dict, PyObject *name)
 {
     if (!dict || !PyDict_Check(dict)) {

@@ -381,13 +381,19 @@ PyObject *known_zone_key(PyObject *zone)
     return key && PyUnicode_CheckExact(key) ? key : NULL;
 }
 
-int write_known(Out *out, PyObject *o, const Caps *caps, unsigned depth)
+#define NUMPY ((int)KNOWN)
+
+int known_of(PyTypeObject *type)
 {
-    PyTypeObject *type = Py_TYPE(o);
-    for (size_t i = ZONE + 1; i < KNOWN; i++) {
+    for (int i = ZONE + 1; i < NUMPY; i++) {
         if (is_known(&known[i], type)) {
-            return known[i].write(out, o, caps, depth);
+            return i;
         }
     }
-    return !strncmp(type->tp_name, "numpy.", 6) && write_numpy(out, o, caps, depth);
+    return strncmp(type->tp_name, "numpy.", 6) ? NOT_KNOWN : NUMPY;
+}
+
+int write_known(int which, Out *out, PyObject *o, const Caps *caps, unsigned depth)
+{
+    return which == NUMPY ? write_numpy(out, o, caps, depth) : known[which].write(out, o, caps, depth);
 }

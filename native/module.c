@@ -1,4 +1,5 @@
 /* aftertrace._native: the module, and the functions that steer the recorder of this process (contract: _native.pyi). */
+#include "classes.h"
 #include "capture.h"
 #include "events.h"
 #include "governor.h"
@@ -118,6 +119,7 @@ static PyObject *start(PyObject *module, PyObject *args, PyObject *kwargs)
         PyErr_SetString(PyExc_RuntimeError, "already started");
         return NULL;
     }
+    classes_forget();
     if (rules_set(roots, libraries, include, exclude) < 0 || take_keys(keys) < 0)
         return NULL;
     settings.ring_bytes = (size_t)ring_bytes;

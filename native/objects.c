@@ -5,67 +5,30 @@
 #include "pycore_genobject.h"
 #endif
 
+#include "classes.h"
 #include "redact.h"
-#include "rules.h"
 #include "values_impl.h"
 
-#define TYPE_NAME_MAX 120
 #define ATTRIBUTE_NAME_MAX 100
 #define ATTRIBUTE_MIN (ITEM_MIN + 16) /* least room of an attribute: its name, cut, and its value */
 
-static PyObject *module_name, *builtins_name, *dunder_name, *notes_name, *file_name, *sort_order_name, *sqlalchemy_name;
+static PyObject *dunder_name, *notes_name, *sort_order_name, *sqlalchemy_name;
 
 int objects_init(void)
 {
-    if (!module_name) {
-        module_name = PyUnicode_InternFromString("__module__");
-        builtins_name = PyUnicode_InternFromString("builtins");
+    if (!dunder_name) {
         dunder_name = PyUnicode_InternFromString("__name__");
         notes_name = PyUnicode_InternFromString("__notes__");
-        file_name = PyUnicode_InternFromString("__file__");
         sort_order_name = PyUnicode_InternFromString("_sort_order_");
         sqlalchemy_name = PyUnicode_InternFromString("_sa_instance_state");
     }
-    return module_name && builtins_name && dunder_name && notes_name && file_name && sort_order_name && sqlalchemy_name ? 0 : -1;
+    return dunder_name && notes_name && sort_order_name && sqlalchemy_name ? 0 : -1;
 }
 
 /* -- names -- */
 
-/* `module.name` in at most `max` bytes; the module is left out where both do not fit. */
-static size_t qualified(uint8_t *to, size_t max, PyObject *module, PyObject *name)
-{
-    size_t n = 0;
-    if (module && PyUnicode_CheckExact(module) && module != builtins_name
-        && (size_t)PyUnicode_GET_LENGTH(module) + 1 + (size_t)PyUnicode_GET_LENGTH(name) <= max) {
-        n = utf8_prefix(to, max, module);
-        if (n < max) {
-            to[n++] = '.';
-        }
-    }
-    return n + utf8_prefix(to + n, max - n, name);
-}
-
-static size_t c_name(uint8_t *to, size_t max, const char *name)
-{
-    size_t n = strnlen(name, max);
-    memcpy(to, name, n);
-    for (size_t i = 0; i < n; i++) {
-        to[i] = to[i] < 0x80 ? to[i] : '?';
-    }
-    return n;
-}
-
-size_t value_type_name(char *to, size_t max, PyTypeObject *type)
-{
-    if (!PyType_HasFeature(type, Py_TPFLAGS_HEAPTYPE)) {
-        return c_name((uint8_t *)to, max, type->tp_name);
-    }
-    PyObject *name = ((PyHeapTypeObject *)type)->ht_qualname;
-    return qualified((uint8_t *)to, max, lookup(type->tp_dict, module_name), name);
-}
-
-/* Names stand behind one byte of length: TYPE_NAME_MAX < 128. `room` counts it. */
-static size_t name_room(size_t room) { return room - 1 < TYPE_NAME_MAX ? room - 1 : TYPE_NAME_MAX; }
+/* Names stand behind one byte of length: CLASS_NAME_MAX < 128. `room` counts it. */
+static size_t name_room(size_t room) { return room - 1 < CLASS_NAME_MAX ? room - 1 : CLASS_NAME_MAX; }
 
 static void close_name(Out *out, size_t n)
 {
@@ -75,6 +38,11 @@ static void close_name(Out *out, size_t n)
 
 void put_type(Out *out, PyTypeObject *type, size_t keep)
 {
+    const Class *class = class_of(type);
+    if (class->name_length && class->name_length < out_left(out) - keep) {
+        put_str(out, class->name, class->name_length);
+        return;
+    }
     close_name(out, value_type_name((char *)out->at + 1, name_room(out_left(out) - keep), type));
 }
 
@@ -102,6 +70,7 @@ typedef struct {
     PyObject *o;
     Entries entries;
     int has_entries;
+    size_t most; /* there are no more than this */
     int skip_none; /* members of C types: unset ones say nothing */
     PyObject *mro;
     Py_ssize_t class_at;
@@ -114,10 +83,11 @@ typedef struct {
     PyObject *value;
 } Field;
 
-static Fields fields_of(PyObject *o)
+static Fields fields_of(PyObject *o, const Class *class)
 {
-    Fields fields = {.o = o, .mro = Py_TYPE(o)->tp_mro};
+    Fields fields = {.o = o, .most = class->members, .mro = class->members ? Py_TYPE(o)->tp_mro : NULL};
     fields.has_entries = entries_of_object(&fields.entries, o);
+    fields.most += fields.has_entries ? (size_t)fields.entries.used : 0;
     return fields;
 }
 
@@ -173,74 +143,8 @@ static int next_slot(Fields *fields, Field *field)
 
 static int fields_next(Fields *fields, Field *field) { return next_entry(fields, field) || next_slot(fields, field); }
 
-static size_t count_fields(PyObject *o, size_t max)
-{
-    Fields fields = fields_of(o);
-    Field field;
-    size_t n = 0;
-    while (n < max && fields_next(&fields, &field)) {
-        n++;
-    }
-    return n;
-}
-
-/* Whether a type keeps state that no attribute shows: some base made in C is larger than what it derives from. */
-static int hides_state(PyTypeObject *type)
-{
-    for (; type && type->tp_base; type = type->tp_base) {
-        int has_slots = PyType_HasFeature(type, Py_TPFLAGS_HEAPTYPE) && type->tp_members && type->tp_members->name
-            && type->tp_members->type == Py_T_OBJECT_EX;
-        if (!has_slots && type->tp_basicsize > type->tp_base->tp_basicsize) {
-            return 1;
-        }
-    }
-    return 0;
-}
-
-/* -- whose class -- */
-
 #define LIBRARY_FIELDS 8 /* attributes of an object of a library's class: what it is, not all that it is made of */
 #define LIBRARY_ITEMS 4
-#define TYPES 1024
-#define PATH_ROOM 4096
-
-/* The file of the module that defines a type: 1, if it can be known. */
-static int file_of(PyTypeObject *type, char *path)
-{
-    PyObject *name = lookup(type->tp_dict, module_name), *modules = PySys_GetObject("modules");
-    if (!name || !PyUnicode_CheckExact(name) || !modules || !PyDict_CheckExact(modules)) {
-        return 0;
-    }
-    PyObject *module = lookup(modules, name);
-    PyObject *file = module && PyModule_CheckExact(module) ? lookup(PyModule_GetDict(module), file_name) : NULL;
-    if (!file || !PyUnicode_CheckExact(file) || PyUnicode_GET_LENGTH(file) * 4 >= PATH_ROOM) {
-        return 0;
-    }
-    path[utf8_prefix((uint8_t *)path, PATH_ROOM - 1, file)] = 0;
-    return 1;
-}
-
-/* A class that is known to be no user code: its objects are frameworks' machinery, large and seldom looked at. */
-static int is_library(PyTypeObject *type)
-{
-    static struct {
-        PyTypeObject *type;
-        PyObject *name; /* addresses are used again */
-        int is;
-    } known[TYPES];
-    if (!PyType_HasFeature(type, Py_TPFLAGS_HEAPTYPE) || !rules_given()) {
-        return 0;
-    }
-    size_t i = ((uintptr_t)type >> 4) % TYPES;
-    PyObject *name = ((PyHeapTypeObject *)type)->ht_qualname;
-    if (known[i].type != type || known[i].name != name) {
-        char path[PATH_ROOM], why[512];
-        known[i].type = type;
-        known[i].name = name;
-        known[i].is = file_of(type, path) && !rules_user(path, why, sizeof why);
-    }
-    return known[i].is;
-}
 
 /* -- fingerprints -- */
 
@@ -248,13 +152,16 @@ static int is_library(PyTypeObject *type)
 
 static inline uint64_t mix(uint64_t h, uint64_t v) { return (h ^ v) * 0x9e3779b97f4a7c15u; }
 
-static uint64_t print_of_fields(PyObject *o, int depth);
+static uint64_t print_of_fields(PyObject *o, const Class *class, int depth);
 
 /* Addresses of small values are used again as soon as they are dropped: their content counts. */
-static uint64_t print_of_value(PyObject *o, int depth)
+static inline uint64_t print_of_value(PyObject *o, int depth)
 {
     PyTypeObject *type = Py_TYPE(o);
     uint64_t h = (uintptr_t)o;
+    if (type == &PyUnicode_Type) {
+        return mix(mix(h, (uint64_t)PyUnicode_GET_LENGTH(o)), (uint64_t)((PyASCIIObject *)o)->hash);
+    }
     if (type == &PyLong_Type) {
         return mix(((PyLongObject *)o)->long_value.lv_tag, ((PyLongObject *)o)->long_value.ob_digit[0]);
     }
@@ -262,33 +169,41 @@ static uint64_t print_of_value(PyObject *o, int depth)
         memcpy(&h, &((PyFloatObject *)o)->ob_fval, sizeof h);
         return h;
     }
-    if (type == &PyUnicode_Type) {
-        return mix(mix(h, (uint64_t)PyUnicode_GET_LENGTH(o)), (uint64_t)((PyASCIIObject *)o)->hash);
+    if (PyType_HasFeature(type, Py_TPFLAGS_HEAPTYPE)) {
+        return depth && !PyType_Check(o) ? mix(h, print_of_fields(o, class_of(type), depth - 1)) : h;
     }
-    if (depth && PyType_HasFeature(type, Py_TPFLAGS_HEAPTYPE) && !PyType_Check(o)) {
-        return mix(h, print_of_fields(o, depth - 1));
-    }
-    return mix(h, value_fingerprint(o));
+    return type == &PyTuple_Type || o == Py_None ? h : mix(h, value_fingerprint(o));
 }
 
-static uint64_t print_of_fields(PyObject *o, int depth)
+/* Of all attributes, whatever their names. */
+static uint64_t print_of_fields(PyObject *o, const Class *class, int depth)
 {
-    Fields fields = fields_of(o);
+    PyObject *values[PRINTED_FIELDS];
+    Entries entries;
+    Fields slots = {.o = o, .mro = class->members ? Py_TYPE(o)->tp_mro : NULL};
     Field field;
     uint64_t h = (uintptr_t)Py_TYPE(o);
-    int most = is_library(Py_TYPE(o)) ? LIBRARY_FIELDS : PRINTED_FIELDS;
-    for (int i = 0; i < most && fields_next(&fields, &field); i++) {
-        h = mix(h, print_of_value(field.value, depth));
+    size_t n = 0, most = class->is_library ? LIBRARY_FIELDS : PRINTED_FIELDS;
+    if (entries_of_object(&entries, o)) {
+        n = entries_values(&entries, values, most);
+        h = mix(h, (uint64_t)entries.used);
+    }
+    while (slots.mro && n < most && next_slot(&slots, &field)) {
+        values[n++] = field.value;
+    }
+    for (size_t i = 0; i < n; i++) {
+        h = mix(h, print_of_value(values[i], depth));
     }
     return h;
 }
 
 uint32_t value_object_fingerprint(PyObject *o)
 {
-    if (!PyType_HasFeature(Py_TYPE(o), Py_TPFLAGS_HEAPTYPE) || PyType_Check(o) || hides_state(Py_TYPE(o))) {
+    const Class *class = class_of(Py_TYPE(o));
+    if (!class->qualname || class->way != WAY_OBJECT || class->hides_state) {
         return 0;
     }
-    uint32_t folded = (uint32_t)(print_of_fields(o, !is_library(Py_TYPE(o))) >> 32);
+    uint32_t folded = (uint32_t)(print_of_fields(o, class, !class->is_library) >> 32);
     return folded ? folded : 1;
 }
 
@@ -323,104 +238,83 @@ static int is_sensitive_field(const Field *field)
     return (field->name ? redact_name(field->name) : redact_text(field->c_name, strlen(field->c_name))) && !redact_is_empty(field->value);
 }
 
-/* Writes up to `planned` attributes, each in its share; `left` of them share the room. Returns how many. */
-static size_t write_fields(Out *out, PyObject *o, const Caps *caps, unsigned depth, size_t planned, size_t left)
+/* A count of attributes, and why there are not more, which are known only when those are written. */
+typedef struct {
+    uint8_t *at;
+    unsigned width;
+    size_t most; /* no more attributes than this; `reason` when there would be */
+    enum Reason reason;
+} Count;
+
+/* `extra` attributes come from elsewhere. With no depth there are none, and whether there would be any is the reason. */
+static Count open_count(Out *out, const Caps *caps, unsigned depth, size_t extra)
 {
-    Fields fields = fields_of(o);
+    size_t room = out_left(out) > 4 ? out_left(out) - 4 : 0, fit = room / ATTRIBUTE_MIN;
+    fit = fit > extra ? fit - extra : 0;
+    Count count = {.at = out->at, .most = caps->fields, .reason = FIELD_COUNT};
+    if (!depth) {
+        count.most = 0;
+        count.reason = DEPTH;
+    } else if (fit < count.most) {
+        count.most = fit;
+        count.reason = SIZE;
+    }
+    count.width = varint_width(count.most + extra);
+    out->at += count.width;
+    return count;
+}
+
+/* Writes up to count->most attributes, each in its share; `extra` more share the room. Returns how many; count->reason becomes why
+ * these are not all. */
+static size_t write_fields(Out *out, PyObject *o, const Class *class, const Caps *caps, unsigned depth, Count *count, size_t extra)
+{
+    Fields fields = fields_of(o, class);
     Field field;
-    size_t n = 0;
-    while (n < planned && fields_next(&fields, &field)) {
+    size_t n = 0, left = (fields.most < count->most ? fields.most : count->most) + extra;
+    while (fields_next(&fields, &field)) {
+        if (n == count->most) {
+            return n;
+        }
         uint8_t *end = out->end;
-        size_t share = out_left(out) / (left - n);
+        size_t share = out_left(out) / (left > n ? left - n : 1);
         out->end = out->at + (share < ATTRIBUTE_MIN ? ATTRIBUTE_MIN : share);
         size_t room = out_left(out) - ITEM_MIN - 1;
         put_field_name(out, &field, room < ATTRIBUTE_NAME_MAX ? room : ATTRIBUTE_NAME_MAX);
         if (is_sensitive_field(&field)) {
             write_redacted(out, REDACTED_NAME);
         } else {
-            write_any(out, field.value, caps, depth);
+            write_any(out, field.value, caps, depth - 1);
         }
         out->end = end;
         n++;
     }
+    count->reason = WHOLE;
     return n;
 }
 
-/* How many attributes fit, and why not more. */
-static size_t plan_fields(const Out *out, PyObject *o, const Caps *caps, unsigned depth, size_t extra, enum Reason *reason)
+void write_object(Out *out, PyObject *o, const Class *class, const Caps *caps, unsigned depth)
 {
-    size_t most = caps->fields;
-    size_t total = count_fields(o, most + 1);
-    *reason = WHOLE;
-    if (total && !depth) {
-        *reason = DEPTH;
-        return 0;
-    }
-    if (total > most) {
-        *reason = FIELD_COUNT;
-        total = most;
-    }
-    size_t room = out_left(out) > 4 ? out_left(out) - 4 : 0;
-    size_t fit = room / ATTRIBUTE_MIN;
-    fit = fit > extra ? fit - extra : 0;
-    if (total > fit) {
-        *reason = SIZE;
-        total = fit;
-    }
-    return total;
-}
-
-static int is_secret_name(const char *name)
-{
-    static const char *const MORE[] = {"", "Str", "String", "Bytes", "Url", "Field", "Value"};
-    if (strncmp(name, "Secret", 6)) {
-        return 0;
-    }
-    for (size_t i = 0; i < sizeof MORE / sizeof *MORE; i++) {
-        if (!strcmp(name + 6, MORE[i])) {
-            return 1;
-        }
-    }
-    return name[6] == '['; /* Secret[int] */
-}
-
-/* Classes whose very purpose is to keep their content from being shown (pydantic's and others'), and what derives from them. */
-int is_secret_type(PyTypeObject *type)
-{
-    for (; type && type != &PyBaseObject_Type; type = type->tp_base) {
-        if (type->tp_name[0] == 'S' && is_secret_name(type->tp_name)) {
-            return 1;
-        }
-    }
-    return 0;
-}
-
-void write_object(Out *out, PyObject *o, const Caps *caps, unsigned depth)
-{
-    PyTypeObject *type = Py_TYPE(o);
     put_u8(out, TAG_OBJECT);
-    put_type(out, type, 9 + 4);
+    put_type(out, class->type, 9 + 4);
     put_varint(out, identity(o));
-    enum Reason reason;
-    if (is_secret_type(type)) {
+    if (class->is_secret) {
         put_varint(out, 0);
         put_u8(out, REDACTED_TYPE);
         return;
     }
     Caps lean = *caps;
-    if (is_library(type)) { /* in full depth only where it is the value itself */
+    if (class->is_library) { /* in full depth only where it is the value itself */
         depth = depth + 1 < caps->depth ? 0 : depth;
         lean.fields = lean.fields < LIBRARY_FIELDS ? lean.fields : LIBRARY_FIELDS;
         lean.items = lean.items < LIBRARY_ITEMS ? lean.items : LIBRARY_ITEMS;
         caps = &lean;
     }
-    size_t planned = plan_fields(out, o, caps, depth, 0, &reason);
-    if (!planned && reason == WHOLE && hides_state(type)) {
-        reason = OPAQUE;
-    }
-    put_varint(out, planned);
-    put_u8(out, (uint8_t)reason);
-    write_fields(out, o, caps, depth - 1, planned, planned);
+    int hides_state = class->hides_state; /* the class is another one's when its attributes are written */
+    Count count = open_count(out, caps, depth, 0);
+    uint8_t *reason = out->at++;
+    size_t n = write_fields(out, o, class, caps, depth, &count, 0);
+    patch_varint(count.at, count.width, n);
+    *reason = (uint8_t)(!n && count.reason == WHOLE && hides_state ? OPAQUE : count.reason);
 }
 
 /* -- exceptions -- */
@@ -432,17 +326,16 @@ static PyObject *earlier(PyBaseExceptionObject *e, const char **name)
     return e->cause ? e->cause : e->suppress_context ? NULL : e->context;
 }
 
-void write_exception(Out *out, PyObject *o, const Caps *caps, unsigned depth)
+void write_exception(Out *out, PyObject *o, const Class *class, const Caps *caps, unsigned depth)
 {
+    PyTypeObject *type = class->type;
     PyBaseExceptionObject *e = (PyBaseExceptionObject *)o;
     const char *link_name = "";
     PyObject *link = depth ? earlier(e, &link_name) : NULL;
     put_u8(out, TAG_EXCEPTION);
-    put_type(out, Py_TYPE(o), 9 + 5);
+    put_type(out, type, 9 + 5);
     put_varint(out, identity(o));
-    enum Reason reason;
     size_t extra = link ? 2 : 1;
-    size_t planned = plan_fields(out, o, caps, depth, extra, &reason);
     if (out_left(out) < ITEM_MIN + 4) {
         write_missing(out, SIZE, "");
         put_varint(out, 0);
@@ -450,18 +343,20 @@ void write_exception(Out *out, PyObject *o, const Caps *caps, unsigned depth)
     }
     out->end -= 4;
     if (e->args && PyTuple_Check(e->args)) {
-        write_shared(out, e->args, caps, depth ? depth : 1, planned + extra);
+        size_t most = fields_of(o, class).most;
+        write_shared(out, e->args, caps, depth ? depth : 1, (most < caps->fields ? most : caps->fields) + extra);
     } else {
         write_missing(out, OPAQUE, "tuple");
     }
     out->end += 4;
-    int linked = link && out_left(out) >= planned * ATTRIBUTE_MIN + ATTRIBUTE_MIN + 4;
-    put_varint(out, planned + (size_t)linked);
-    write_fields(out, o, caps, depth ? depth - 1 : 0, planned, planned + (size_t)linked);
-    if (linked) {
+    Count count = open_count(out, caps, depth, link != NULL);
+    size_t n = write_fields(out, o, class_of(type), caps, depth, &count, link != NULL);
+    if (link && out_left(out) >= ATTRIBUTE_MIN + 4) {
         put_str(out, link_name, strlen(link_name));
         write_shared(out, link, caps, depth - 1, 1);
+        n++;
     }
+    patch_varint(count.at, count.width, n);
 }
 
 /* -- what is only named -- */
@@ -473,7 +368,7 @@ static void put_named(Out *out, PyObject *o, enum What what, PyObject *module, P
     size_t room = out_left(out) - 9;
     uint8_t *to = out->at + 1;
     int is_str = name && PyUnicode_Check(name);
-    close_name(out, is_str ? qualified(to, name_room(room), module, name) : c_name(to, name_room(room), plain));
+    close_name(out, is_str ? qualified_name(to, name_room(room), module, name) : c_name(to, name_room(room), plain));
     put_varint(out, identity(o));
 }
 
@@ -512,21 +407,24 @@ static int write_suspended(Out *out, PyObject *o, PyTypeObject *type)
     return 1;
 }
 
-static int write_builtin(Out *out, PyObject *o, PyTypeObject *type)
+static void write_builtin(Out *out, PyObject *o, PyTypeObject *type)
 {
     if (type == &PyCFunction_Type || type == &PyCMethod_Type) {
         PyCFunctionObject *f = (PyCFunctionObject *)o;
         put_named(out, o, WHAT_BUILTIN, NULL, NULL, f->m_ml->ml_name);
-        return 1;
-    }
-    if (type == &PyMethodDescr_Type || type == &PyWrapperDescr_Type || type == &PyClassMethodDescr_Type) {
+    } else {
         put_named(out, o, WHAT_BUILTIN, NULL, ((PyDescrObject *)o)->d_name, "");
-        return 1;
     }
-    return 0;
 }
 
-int write_named(Out *out, PyObject *o)
+int is_named_type(PyTypeObject *type)
+{
+    return type == &PyFunction_Type || type == &PyMethod_Type || PyType_HasFeature(type, Py_TPFLAGS_TYPE_SUBCLASS) || type == &PyModule_Type
+        || type == &PyCode_Type || type == &PyGen_Type || type == &PyCoro_Type || type == &PyAsyncGen_Type || type == &PyCFunction_Type
+        || type == &PyCMethod_Type || type == &PyMethodDescr_Type || type == &PyWrapperDescr_Type || type == &PyClassMethodDescr_Type;
+}
+
+void write_named(Out *out, PyObject *o)
 {
     PyTypeObject *type = Py_TYPE(o);
     if (type == &PyFunction_Type) {
@@ -539,8 +437,7 @@ int write_named(Out *out, PyObject *o)
         put_named(out, o, WHAT_MODULE, NULL, lookup(PyModule_GetDict(o), dunder_name), "?");
     } else if (type == &PyCode_Type) {
         put_named(out, o, WHAT_CODE, NULL, ((PyCodeObject *)o)->co_qualname, "");
-    } else {
-        return write_suspended(out, o, type) || write_builtin(out, o, type);
+    } else if (!write_suspended(out, o, type)) {
+        write_builtin(out, o, type);
     }
-    return 1;
 }

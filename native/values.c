@@ -238,52 +238,58 @@ static int write_as(Out *out, PyObject *o, PyTypeObject *layout, const Caps *cap
     return 1;
 }
 
-/* The nearest built-in whose content write_as() can read, on the chain of bases that gave `type` its layout; NULL: none. */
-static PyTypeObject *content_layout(PyTypeObject *type)
+static void write_subclass(Out *out, PyObject *o, PyTypeObject *layout, const Caps *caps, unsigned depth)
 {
-    for (PyTypeObject *base = type->tp_base; base && base != &PyBaseObject_Type; base = base->tp_base) {
-        if (base == &PyUnicode_Type || base == &PyLong_Type || base == &PyFloat_Type || base == &PyBytes_Type
-            || base == &PyByteArray_Type || base == &PyComplex_Type || base == &PyDict_Type || base == &PyList_Type
-            || base == &PyTuple_Type || base == &PySet_Type || base == &PyFrozenSet_Type || is_temporal_type(base)) {
-            return base;
-        }
-    }
-    return NULL;
-}
-
-static int write_subclass(Out *out, PyObject *o, const Caps *caps, unsigned depth)
-{
-    PyTypeObject *layout = content_layout(Py_TYPE(o));
-    if (!layout || is_secret_type(Py_TYPE(o))) {
-        return 0;
-    }
     if (out_left(out) < 1 + 10 + 9 + ITEM_MIN) {
         write_missing(out, SIZE, Py_TYPE(o)->tp_name);
-        return 1;
+        return;
     }
     put_u8(out, TAG_SUBCLASS);
     put_type(out, Py_TYPE(o), 9 + ITEM_MIN);
     put_varint(out, identity(o));
     write_as(out, o, layout, caps, depth);
-    return 1;
 }
 
 /* -- dispatch -- */
 
+static void write_instance(Out *out, PyObject *o, const Class *class, const Caps *caps, unsigned depth)
+{
+    if (class->known != NOT_KNOWN) {
+        if (write_known(class->known, out, o, caps, depth)) {
+            return;
+        }
+        class = class_of(Py_TYPE(o));
+    }
+    if (class->layout && !class->is_secret) {
+        write_subclass(out, o, class->layout, caps, depth);
+    } else {
+        write_object(out, o, class, caps, depth);
+    }
+}
+
 static void write_rare(Out *out, PyObject *o, const Caps *caps, unsigned depth)
 {
-    PyTypeObject *type = Py_TYPE(o);
-    if (o == Py_Ellipsis) {
-        put_u8(out, TAG_ELLIPSIS);
-    } else if (o == Py_NotImplemented) {
-        put_u8(out, TAG_NOTIMPLEMENTED);
-    } else if (type == &PyRange_Type) {
+    if (o == Py_Ellipsis || o == Py_NotImplemented) {
+        put_u8(out, o == Py_Ellipsis ? TAG_ELLIPSIS : TAG_NOTIMPLEMENTED);
+        return;
+    }
+    const Class *class = class_of(Py_TYPE(o));
+    switch ((enum Way)class->way) {
+    case WAY_RANGE:
         write_range(out, o);
-    } else if (PyType_HasFeature(type, Py_TPFLAGS_BASE_EXC_SUBCLASS)) {
-        write_exception(out, o, caps, depth);
-    } else if (!write_named(out, o) && !write_as(out, o, type, caps, depth) && !write_known(out, o, caps, depth)
-               && !write_subclass(out, o, caps, depth)) {
-        write_object(out, o, caps, depth);
+        break;
+    case WAY_EXCEPTION:
+        write_exception(out, o, class, caps, depth);
+        break;
+    case WAY_NAMED:
+        write_named(out, o);
+        break;
+    case WAY_BUILTIN:
+        write_as(out, o, class->layout, caps, depth);
+        break;
+    case WAY_OBJECT:
+        write_instance(out, o, class, caps, depth);
+        break;
     }
 }
 
@@ -419,7 +425,7 @@ static PyMethodDef METHODS[] = {
 
 int values_init(PyObject *module)
 {
-    if (scalars_init() < 0 || objects_init() < 0 || library_init() < 0 || arrays_init() < 0) {
+    if (scalars_init() < 0 || classes_init() < 0 || objects_init() < 0 || library_init() < 0 || arrays_init() < 0) {
         return -1;
     }
     if (!fields_name && !(fields_name = PyUnicode_InternFromString("_fields"))) {

@@ -1,8 +1,9 @@
-/* What the files of value capture share: values.c (dispatch, containers), scalars.c (numbers, text, time), objects.c (types, attributes,
- * exceptions), library.c and arrays.c (types known by their layout), dicts.c (reading tables). Nothing else includes this. */
+/* What the files of value capture share: values.c (dispatch, containers), scalars.c (numbers, text, time), objects.c (attributes, exceptions),
+ * classes.c, library.c and arrays.c (types known by their layout), dicts.c (reading tables). Nothing else includes this. */
 #ifndef AFTERTRACE_VALUES_IMPL_H
 #define AFTERTRACE_VALUES_IMPL_H
 
+#include "classes.h"
 #include "values.h"
 
 enum Tag {
@@ -76,13 +77,15 @@ typedef struct {
 
 void entries_of_dict(Entries *entries, PyObject *dict);
 int entries_of_object(Entries *entries, PyObject *o); /* 0: it has no attributes of its own that can be read */
+size_t entries_values(const Entries *entries, PyObject **values, size_t max); /* of a fresh one: in no order, at most `max` */
 int entries_next(Entries *entries, PyObject **key, PyObject **value);
 PyObject *lookup(PyObject *dict, PyObject *name); /* borrowed or NULL; NULL too where a key's __eq__ could run */
 
 /* library.c: types of the standard library whose content no attribute shows; arrays.c: numpy's */
 int library_init(void);
 int arrays_init(void);
-int write_known(Out *out, PyObject *o, const Caps *caps, unsigned depth); /* 0: it is none of them */
+int known_of(PyTypeObject *type); /* which of them it is; NOT_KNOWN */
+int write_known(int known, Out *out, PyObject *o, const Caps *caps, unsigned depth); /* 0: it cannot be read so */
 int write_numpy(Out *out, PyObject *o, const Caps *caps, unsigned depth);
 PyObject *known_zone_key(PyObject *zone); /* of a zoneinfo.ZoneInfo, an exact str; NULL: it is none, or has no key. Borrowed. */
 PyTypeObject *loaded_type(PyObject *module_name, PyObject *name); /* a class out of a loaded module, or NULL. Borrowed. */
@@ -90,9 +93,14 @@ PyTypeObject *loaded_type(PyObject *module_name, PyObject *name); /* a class out
 /* objects.c */
 int objects_init(void);
 void put_type(Out *out, PyTypeObject *type, size_t keep); /* the type's name as `str`, leaving `keep` bytes of the room */
-void write_object(Out *out, PyObject *o, const Caps *caps, unsigned depth);
-void write_exception(Out *out, PyObject *o, const Caps *caps, unsigned depth);
-int is_secret_type(PyTypeObject *type);
-int write_named(Out *out, PyObject *o); /* 0: not a function, class, module ... */
+void write_object(Out *out, PyObject *o, const Class *class, const Caps *caps, unsigned depth);
+void write_exception(Out *out, PyObject *o, const Class *class, const Caps *caps, unsigned depth);
+int is_named_type(PyTypeObject *type); /* functions, classes, modules ... */
+void write_named(Out *out, PyObject *o);
+
+/* classes.c */
+int classes_init(void);
+size_t qualified_name(uint8_t *to, size_t max, PyObject *module, PyObject *name);
+size_t c_name(uint8_t *to, size_t max, const char *name);
 
 #endif
