@@ -2,6 +2,7 @@
 #include "capture.h"
 #include "governor.h"
 #include "redact.h"
+#include "told.h"
 
 #include <stdlib.h>
 
@@ -11,8 +12,8 @@ enum { TAG_UNBOUND = 0x00, TAG_REDACTED = 0x16, TAG_MISSING = 0x17, REASON_REDAC
 #define KEYFRAME_FRAMES 32
 #define SLOT_OTHERS 0xffff  /* all but the arguments */
 
-const Caps CAPS_VALUE = {.depth = 3, .items = 32, .fields = 24, .text = 256};
-const Caps CAPS_LOCAL = {.depth = 2, .items = 16, .fields = 16, .text = 256};
+const Caps CAPS_VALUE = {.depth = 3, .items = 32, .fields = 24, .text = 256, .refers = 1};
+const Caps CAPS_LOCAL = {.depth = 2, .items = 16, .fields = 16, .text = 256, .refers = 1};
 const Caps CAPS_BRIEF = {.depth = 2, .items = 8, .fields = 0, .text = 128};
 
 static inline int is_mutable(PyObject *o)
@@ -40,10 +41,12 @@ static inline int seen_at(const Entry *entry, int slot)
     return -1;
 }
 
-/* Of this very object, as it is now. */
-static uint32_t fingerprint(PyObject *value)
+/* Of this very object, as it is now. `told`: it has just been written. */
+static uint32_t fingerprint(PyObject *value, int told)
 {
-    uint32_t content = is_object(value) ? value_object_fingerprint(value) : value_fingerprint(value);
+    uint32_t content = told && is_object(value) ? told_as(value) : 0;
+    if (!content)
+        content = is_object(value) ? value_object_fingerprint(value) : value_fingerprint(value);
     uint32_t whole = content ^ (uint32_t)((uintptr_t)value >> 4);
     return content ? whole ? whole : 1 : 0;
 }
@@ -65,7 +68,7 @@ static void remember(Entry *entry, int slot, uint32_t fingerprint)
 static int changed(const Entry *entry, int slot, PyObject *value)
 {
     int i = seen_at(entry, slot);
-    return i < 0 || entry->seen_as[i] != fingerprint(value);
+    return i < 0 || entry->seen_as[i] != fingerprint(value, 0);
 }
 
 /* What is not written quickly; `left` slots, this one included, are still to be written. */
@@ -84,7 +87,7 @@ static __attribute__((noinline)) void put_value(Out *out, Entry *entry, int slot
         size_t room = value_share(out, left), most = out_left(out) - SLOT_MIN * (left - 1);
         value_write(out, value, caps, room < most ? room : most);
         if (!entry->ending && (is_mutable(value) || (is_object(value) && slot < entry->info->arguments)))
-            remember(entry, slot, is_object(value) && !caps->fields ? 0 : fingerprint(value)); /* known with its attributes only */
+            remember(entry, slot, is_object(value) && !caps->fields ? 0 : fingerprint(value, 1)); /* known with its attributes only */
     }
 }
 

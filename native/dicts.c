@@ -115,19 +115,16 @@ int entries_next(Entries *entries, PyObject **key, PyObject **value)
     return 0;
 }
 
-size_t entries_values(const Entries *entries, PyObject **values, size_t max)
+Values entries_values(const Entries *entries)
 {
     PyDictKeysObject *keys = entries->keys;
-    Py_ssize_t count = entries->values ? keys->dk_nentries : entries->count; /* of shared keys: with those that are not set */
-    size_t n = 0;
-    for (Py_ssize_t i = 0; i < count && i < SCAN_MAX && n < max; i++) {
-        PyObject *value = entries->values ? entries->values->values[i]
-            : DK_IS_UNICODE(keys)         ? DK_UNICODE_ENTRIES(keys)[i].me_value
-                                          : DK_ENTRIES(keys)[i].me_value;
-        values[n] = value;
-        n += value != NULL;
+    if (entries->values) { /* of shared keys: with those that are not set */
+        return (Values){(const char *)entries->values->values, sizeof(PyObject *), keys->dk_nentries};
     }
-    return n;
+    if (DK_IS_UNICODE(keys)) {
+        return (Values){(const char *)&DK_UNICODE_ENTRIES(keys)->me_value, sizeof(PyDictUnicodeEntry), entries->count};
+    }
+    return (Values){(const char *)&DK_ENTRIES(keys)->me_value, sizeof(PyDictKeyEntry), entries->count};
 }
 
 PyObject *lookup(PyObject *dict, PyObject *name)
@@ -153,14 +150,27 @@ PyObject *lookup(PyObject *dict, PyObject *name)
 
 static inline uint64_t mix(uint64_t h, uint64_t v) { return (h ^ v) * 0x9e3779b97f4a7c15u; }
 
+/* Addresses of numbers are used again as soon as they are dropped: what they are counts. */
+static inline uint64_t plain_or_address(PyObject *o)
+{
+    uint64_t h = (uintptr_t)o;
+    if (o && Py_TYPE(o) == &PyLong_Type) {
+        return mix(((PyLongObject *)o)->long_value.lv_tag, ((PyLongObject *)o)->long_value.ob_digit[0]);
+    }
+    if (o && Py_TYPE(o) == &PyFloat_Type) {
+        memcpy(&h, &((PyFloatObject *)o)->ob_fval, sizeof h);
+    }
+    return h;
+}
+
 static uint64_t ends_of(PyObject *const *items, Py_ssize_t n)
 {
     uint64_t h = mix(1, (uint64_t)n);
     for (Py_ssize_t i = 0; i < n && i < 8; i++) {
-        h = mix(h, (uintptr_t)items[i]);
+        h = mix(h, plain_or_address(items[i]));
     }
     for (Py_ssize_t i = n > 16 ? n - 8 : 8; i < n; i++) {
-        h = mix(h, (uintptr_t)items[i]);
+        h = mix(h, plain_or_address(items[i]));
     }
     return h;
 }
@@ -169,20 +179,21 @@ static uint64_t print_of_dict(PyDictObject *d)
 {
     uint64_t h = mix(2, (uint64_t)d->ma_used);
 #if PY_VERSION_HEX < 0x030E0000
-    h = mix(h, d->ma_version_tag);
-#endif
+    return mix(h, d->ma_version_tag); /* another one after each change, of all dicts */
+#else
     Entries entries;
     PyObject *key, *value;
     entries_of_dict(&entries, (PyObject *)d);
     for (int i = 0; i < 8 && entries_next(&entries, &key, &value); i++) {
-        h = mix(mix(h, (uintptr_t)key), (uintptr_t)value);
+        h = mix(mix(h, (uintptr_t)key), plain_or_address(value));
     }
     for (Py_ssize_t i = entries.count - 1; i >= entries.at && i > entries.count - 9; i--) {
         if (entry_at(&entries, i, &key, &value)) {
-            h = mix(mix(h, (uintptr_t)key), (uintptr_t)value);
+            h = mix(mix(h, (uintptr_t)key), plain_or_address(value));
         }
     }
     return h;
+#endif
 }
 
 static uint64_t print_of_set(PySetObject *set)

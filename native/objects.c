@@ -7,6 +7,7 @@
 
 #include "classes.h"
 #include "redact.h"
+#include "told.h"
 #include "values_impl.h"
 
 #define ATTRIBUTE_NAME_MAX 100
@@ -148,7 +149,7 @@ static int fields_next(Fields *fields, Field *field) { return next_entry(fields,
 
 /* -- fingerprints -- */
 
-#define PRINTED_FIELDS 24
+#define PRINTED_FIELDS 32 /* of an object with more, nothing can be said */
 
 static inline uint64_t mix(uint64_t h, uint64_t v) { return (h ^ v) * 0x9e3779b97f4a7c15u; }
 
@@ -170,42 +171,46 @@ static inline uint64_t print_of_value(PyObject *o, int depth)
         return h;
     }
     if (PyType_HasFeature(type, Py_TPFLAGS_HEAPTYPE)) {
-        return depth && !PyType_Check(o) ? mix(h, print_of_fields(o, class_of(type), depth - 1)) : h;
+        const Class *class = depth ? class_of(type) : NULL;
+        return class && class->way == WAY_OBJECT && !class->is_library ? mix(h, print_of_fields(o, class, depth - 1)) : h;
     }
     return type == &PyTuple_Type || o == Py_None ? h : mix(h, value_fingerprint(o));
 }
 
-/* Of all attributes, whatever their names. */
+/* Of all attributes, whatever their names. 0: too many. */
 static uint64_t print_of_fields(PyObject *o, const Class *class, int depth)
 {
-    PyObject *values[PRINTED_FIELDS];
     Entries entries;
-    Fields slots = {.o = o, .mro = class->members ? Py_TYPE(o)->tp_mro : NULL};
     Field field;
     uint64_t h = (uintptr_t)Py_TYPE(o);
-    size_t n = 0, most = class->is_library ? LIBRARY_FIELDS : PRINTED_FIELDS;
+    int n = 0;
+    Fields slots = {.o = o, .mro = class->members ? Py_TYPE(o)->tp_mro : NULL};
     if (entries_of_object(&entries, o)) {
-        n = entries_values(&entries, values, most);
-        h = mix(h, (uint64_t)entries.used);
+        Values values = entries_values(&entries);
+        if (entries.used > PRINTED_FIELDS || values.count > 2 * PRINTED_FIELDS) {
+            return 0;
+        }
+        for (Py_ssize_t i = 0; i < values.count; i++, values.at += values.stride) {
+            PyObject *value = *(PyObject *const *)values.at;
+            h = value ? mix(h, print_of_value(value, depth)) : h + 1;
+        }
     }
-    while (slots.mro && n < most && next_slot(&slots, &field)) {
-        values[n++] = field.value;
-    }
-    for (size_t i = 0; i < n; i++) {
-        h = mix(h, print_of_value(values[i], depth));
+    while (slots.mro && next_slot(&slots, &field)) {
+        if (++n > PRINTED_FIELDS) {
+            return 0;
+        }
+        h = mix(h, print_of_value(field.value, depth));
     }
     return h;
 }
 
-uint32_t value_object_fingerprint(PyObject *o)
+/* 0: nothing can be said. */
+static uint32_t print_of_object(PyObject *o, const Class *class)
 {
-    const Class *class = class_of(Py_TYPE(o));
-    if (!class->qualname || class->way != WAY_OBJECT || class->hides_state) {
-        return 0;
-    }
-    uint32_t folded = (uint32_t)(print_of_fields(o, class, !class->is_library) >> 32);
-    return folded ? folded : 1;
+    return class->qualname && class->way == WAY_OBJECT && !class->hides_state ? (uint32_t)(print_of_fields(o, class, 1) >> 32) : 0;
 }
+
+uint32_t value_object_fingerprint(PyObject *o) { return print_of_object(o, class_of(Py_TYPE(o))); }
 
 /* A name that does not fit ends in an ellipsis. max <= ATTRIBUTE_NAME_MAX, and enough for that. */
 static void put_field_name(Out *out, const Field *field, size_t max)
@@ -292,6 +297,21 @@ static size_t write_fields(Out *out, PyObject *o, const Class *class, const Caps
     return n;
 }
 
+static void write_attributes(Out *out, PyObject *o, const Class *class, const Caps *caps, unsigned depth, uint32_t fingerprint)
+{
+    int hides_state = class->hides_state; /* the class is another one's when its attributes are written */
+    Count count = open_count(out, caps, depth, 0);
+    uint8_t *reason = out->at++;
+    size_t n = write_fields(out, o, class, caps, depth, &count, 0);
+    patch_varint(count.at, count.width, n);
+    *reason = (uint8_t)(!n && count.reason == WHOLE && hides_state ? OPAQUE : count.reason);
+    if (fingerprint && *reason != SIZE) {
+        told_set(o, fingerprint, depth);
+    } else if (n || *reason == WHOLE) {
+        told_forget(o);
+    }
+}
+
 void write_object(Out *out, PyObject *o, const Class *class, const Caps *caps, unsigned depth)
 {
     put_u8(out, TAG_OBJECT);
@@ -309,12 +329,14 @@ void write_object(Out *out, PyObject *o, const Class *class, const Caps *caps, u
         lean.items = lean.items < LIBRARY_ITEMS ? lean.items : LIBRARY_ITEMS;
         caps = &lean;
     }
-    int hides_state = class->hides_state; /* the class is another one's when its attributes are written */
-    Count count = open_count(out, caps, depth, 0);
-    uint8_t *reason = out->at++;
-    size_t n = write_fields(out, o, class, caps, depth, &count, 0);
-    patch_varint(count.at, count.width, n);
-    *reason = (uint8_t)(!n && count.reason == WHOLE && hides_state ? OPAQUE : count.reason);
+    uint32_t fingerprint = caps->refers && depth ? print_of_object(o, class) : 0;
+    class = class_of(Py_TYPE(o));
+    if (fingerprint && told_is(o, fingerprint, depth)) {
+        put_varint(out, 0);
+        put_u8(out, AS_BEFORE);
+        return;
+    }
+    write_attributes(out, o, class, caps, depth, fingerprint);
 }
 
 /* -- exceptions -- */

@@ -235,6 +235,11 @@ static int cached_judge(uint64_t hash, int kind, const void *data, Py_ssize_t le
     if (c->hash == hash && c->length == (uint32_t)length + 1) {
         return (int)c->verdict;
     }
+    Cached *other = &cache[(hash >> 32) & (CACHE_SLOTS - 1)]; /* names that are used together do not push each other out */
+    if (other->hash == hash && other->length == (uint32_t)length + 1) {
+        return (int)other->verdict;
+    }
+    c = c->length ? other : c;
     int verdict = judge(kind, data, length);
     if (length < UINT32_MAX - 1) {
         *c = (Cached){hash, (uint32_t)length + 1, (uint32_t)verdict};

@@ -363,7 +363,7 @@ static PyObject *encode_value(PyObject *module, PyObject *args, PyObject *kwargs
     if (room < VALUE_MIN || room > ENCODE_ROOM_MAX) {
         return PyErr_Format(PyExc_ValueError, "room must be between %d and %d bytes", VALUE_MIN, ENCODE_ROOM_MAX);
     }
-    Caps caps = {(uint16_t)clamp_u16(depth), (uint16_t)clamp_u16(items), (uint16_t)clamp_u16(fields), (uint16_t)clamp_u16(text)};
+    Caps caps = {(uint16_t)clamp_u16(depth), (uint16_t)clamp_u16(items), (uint16_t)clamp_u16(fields), (uint16_t)clamp_u16(text), 0};
     uint8_t *buffer = PyMem_RawMalloc((size_t)room); /* exactly the room: sanitizers see a byte too many */
     if (!buffer) {
         return PyErr_NoMemory();

@@ -13,7 +13,8 @@ enum Tag {
 };
 
 enum Reason {
-    WHOLE, DEPTH, COLLECTION_SIZE, FIELD_COUNT, TIMEOUT, REDACTED_NAME, REDACTED_TYPE, CONCURRENT_MODIFICATION, SIZE, OPAQUE
+    WHOLE, DEPTH, COLLECTION_SIZE, FIELD_COUNT, TIMEOUT, REDACTED_NAME, REDACTED_TYPE, CONCURRENT_MODIFICATION, SIZE, OPAQUE, LEVEL,
+    AS_BEFORE
 };
 
 enum What {
@@ -75,9 +76,16 @@ typedef struct {
     unsigned dead; /* passed over so far */
 } Entries;
 
+/* The values of a table or an object in no order, NULL where one is not set: at `at` and so many bytes on. */
+typedef struct {
+    const char *at;
+    size_t stride;
+    Py_ssize_t count;
+} Values;
+
 void entries_of_dict(Entries *entries, PyObject *dict);
 int entries_of_object(Entries *entries, PyObject *o); /* 0: it has no attributes of its own that can be read */
-size_t entries_values(const Entries *entries, PyObject **values, size_t max); /* of a fresh one: in no order, at most `max` */
+Values entries_values(const Entries *entries);
 int entries_next(Entries *entries, PyObject **key, PyObject **value);
 PyObject *lookup(PyObject *dict, PyObject *name); /* borrowed or NULL; NULL too where a key's __eq__ could run */
 

@@ -28,6 +28,7 @@ class Missing(IntEnum):
     SIZE = 8
     OPAQUE = 9
     LEVEL = 10
+    AS_BEFORE = 11
 
 
 class ValueKind(StrEnum):

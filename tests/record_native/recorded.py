@@ -10,6 +10,7 @@ import json
 import os
 import subprocess
 import sys
+from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -72,8 +73,9 @@ class Recorded:
     out: str = ""
 
     def __iter__(self) -> Iterator[records.Record]:
-        for _, _, _, data in self.slices:
-            yield from records.decode(data, base_ticks=0)
+        told: dict[str | None, Any] = defaultdict(dict)
+        for _, trace, _, data in self.slices:
+            yield from records.decode(data, base_ticks=0, told=told[trace])
 
     def of(self, kind: type[Any]) -> list[Any]:
         return [record for record in self if type(record) is kind]
@@ -184,8 +186,9 @@ class Machine:
         self.frames: dict[int, Activation] = {}
         self.steps: list[Step] = []
         self.awaited: set[int] = set()  # resumed, and not known yet: their FRAME follows
+        told: dict[str | None, Any] = defaultdict(dict)
         for _, trace, thread, data in recorded.slices:
-            for record in records.decode(data, base_ticks=0):
+            for record in records.decode(data, base_ticks=0, told=told[trace]):
                 self._read(record, thread, trace)
         assert not self.awaited
 

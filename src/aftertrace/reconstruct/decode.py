@@ -13,6 +13,7 @@ from aftertrace.wire import linetable, recording, records
 from aftertrace.wire.attributes import map_from_json
 from aftertrace.wire.definitions import Definitions, LevelChange
 from aftertrace.wire.recording import Clocks, Recording, Slice
+from aftertrace.wire.values import Told
 
 _ARGUMENT = 8  # flag of a name (docs/format.md, CODE)
 
@@ -125,9 +126,9 @@ def _lines(table: bytes, first_line: int) -> Mapping[int, int]:
         return {}
 
 
-def events(memory: Memory, one: Slice) -> Iterator[records.Record]:
-    """The records of a slice; a broken one ends it, and is told."""
+def events(memory: Memory, one: Slice, told: Told | None = None) -> Iterator[records.Record]:
+    """The records of a slice; a broken one ends it, and is told. ``told``: of the slices before."""
     try:
-        yield from records.decode(one.records, base_ticks=0)
+        yield from records.decode(one.records, base_ticks=0, told=told)
     except BadRecording as error:
         memory.problems.append(f"records at position {one.position:,}: {error.message}")

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
-from aftertrace.model import Value
+from aftertrace.model import Missing, Value
 from aftertrace.reconstruct import decode, levels, messages
 from aftertrace.reconstruct.decode import Memory
 from aftertrace.reconstruct.execution import Code, Frame, StepKind, Write
 from aftertrace.reconstruct.levels import CALLS, LINES
 from aftertrace.reconstruct.news import is_news
 from aftertrace.wire import records
+from aftertrace.wire.values import Told
 
 GAP_REASONS = {
     1: "ring overrun",
@@ -144,10 +145,11 @@ class _Teller:
 
     def tell(self) -> Story:
         losses = list(self.memory.losses)
+        told: Told = {}
         for one in self.memory.slices:
             while losses and losses[0][1] <= one.position:
                 self._lost(*losses.pop(0))
-            for record in decode.events(self.memory, one):
+            for record in decode.events(self.memory, one, told):
                 handler = self.handlers.get(type(record))
                 if handler is not None and (not self.foreign or type(record) is records.Segment):
                     self.ticks = record.ticks
@@ -284,7 +286,7 @@ class _Teller:
         self.running[self.thread] = record.activation
         for name, value in self._named(one, record.slots):
             if is_news(one.names.get(name), value):
-                known = name in one.names
+                known = name in one.names and one.names[name].missing is not Missing.LEVEL
                 one.names[name] = value
                 self.fills.append(Bound(record.activation, name, value, one.wrote if known else 0))
         resumed = self.awaited.pop(record.activation, None)

@@ -20,6 +20,7 @@ REASONS = {
     Missing.SIZE: "size",
     Missing.OPAQUE: "opaque",
     Missing.LEVEL: "level",
+    Missing.AS_BEFORE: "asBefore",
 }
 
 _BITS = 4096  # of a whole number that is computed

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+from typing import Any
 
 from aftertrace.errors import BadRecording
 
@@ -18,9 +19,10 @@ def broken(what: str) -> BadRecording:
 class Reader:
     """Reads forward over bytes, up to ``end``. Every method raises BadRecording where the bytes end early."""
 
-    __slots__ = ("at", "data", "end")
+    __slots__ = ("at", "data", "end", "told")
 
-    def __init__(self, data: bytes, at: int = 0, end: int | None = None) -> None:
+    def __init__(self, data: bytes, at: int = 0, end: int | None = None, told: dict[Any, Any] | None = None) -> None:
+        self.told = told  # what was read before, to which this may refer: values' objects
         self.data = data
         self.at = at
         self.end = len(data) if end is None else end

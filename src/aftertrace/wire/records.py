@@ -73,8 +73,9 @@ _NO_SPAN = "0" * 16
 # -- reading
 
 
-def decode(data: bytes, *, base_ticks: int) -> Iterator[Record]:
+def decode(data: bytes, *, base_ticks: int, told: values.Told | None = None) -> Iterator[Record]:
     """The records, unknown kinds left out; ``base_ticks``: of the last stamp before them. BadRecording at a broken one.
+    ``told``: what records before these told of objects, which these may refer to; it is carried on. None: left open.
 
     Kind 0 is the padding at the end of a sub-buffer: what follows it is not read.
     """
@@ -89,7 +90,7 @@ def decode(data: bytes, *, base_ticks: int) -> Iterator[Record]:
         known = _KINDS.get(data[at])
         if known is not None:
             read, stamped = known
-            reader = Reader(data, body, behind)
+            reader = Reader(data, body, behind, told)
             if stamped:
                 ticks = reader.u64() if data[at] == Kind.SEGMENT else ticks + reader.varint()
             yield read(reader, ticks, at)

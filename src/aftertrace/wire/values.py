@@ -32,6 +32,9 @@ _CONSTANTS = {
 _SINGLES = {(value.type, value.scalar): bytes([tag]) for tag, value in _CONSTANTS.items() if tag}
 
 
+type Told = dict[tuple[str, int], Value]  # objects with their attributes, by type and identity, as they were told last
+
+
 def decode(data: bytes, offset: int = 0) -> tuple[Value, int]:
     """The value at an offset, and the offset behind it. BadRecording."""
     reader = Reader(data, offset)
@@ -111,7 +114,15 @@ def _object(reader: Reader, _tag: int, depth: int) -> Value:
     type_name, identity, count = reader.text(), reader.varint(), reader.count(2)
     missing = _reason(reader)
     attributes = tuple([(reader.text(), read(reader, depth)) for _ in range(count)])
-    return Value(ValueKind.OBJECT, type_name, attributes=attributes, identity=identity, missing=missing)
+    value = Value(ValueKind.OBJECT, type_name, attributes=attributes, identity=identity, missing=missing)
+    told = reader.told
+    if told is None:
+        return value
+    if missing is Missing.AS_BEFORE:
+        return told.get((type_name, identity), value)
+    if attributes or missing is None:
+        told[type_name, identity] = value
+    return value
 
 
 def _subclass(reader: Reader, _tag: int, depth: int) -> Value:
