@@ -119,7 +119,8 @@ def _object(reader: Reader, _tag: int, depth: int) -> Value:
     if told is None:
         return value
     if missing is Missing.AS_BEFORE:
-        return told.get((type_name, identity), value)
+        before: Value = told.get((type_name, identity), value)
+        return before
     if attributes or missing is None:
         told[type_name, identity] = value
     return value
