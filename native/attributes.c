@@ -183,11 +183,21 @@ uint8_t *open_count(Out *out)
     return at;
 }
 
+static int next_attribute(Attributes *attributes, PyObject **key, PyObject **value)
+{
+    if (attributes->dict) {
+        return PyDict_Next(attributes->dict, &attributes->at, key, value);
+    }
+    *key = attributes->pairs[attributes->at++];
+    *value = attributes->pairs[attributes->at++];
+    return 1;
+}
+
 void put_attributes_counted(Out *out, Attributes *attributes, uint8_t *count_at)
 {
     PyObject *key, *value;
     while (attributes->left && out_left(out) >= ATTRIBUTE_ROOM && *count_at < 127
-           && PyDict_Next(attributes->dict, &attributes->at, &key, &value)) {
+           && next_attribute(attributes, &key, &value)) {
         size_t room = out_left(out) / (size_t)attributes->left--;
         if (!PyUnicode_Check(key)) {
             refuse();

@@ -39,7 +39,8 @@ void put_text(Out *out, PyObject *str, size_t max);                /* `str` of t
 #define ATTRIBUTES_MAX 128                                 /* of one call: OpenTelemetry's default limit */
 
 typedef struct {
-    PyObject *dict; /* owned */
+    PyObject *dict;         /* owned; NULL: pairs */
+    PyObject *const *pairs; /* key, value, key, value: the caller's */
     Py_ssize_t at, left;
 } Attributes;
 

@@ -210,32 +210,64 @@ static void take_identity(Span *span, PyObject *context)
     Py_XSETREF(span->trace_state, read_str(PyTuple_GET_ITEM(context, 3)));
 }
 
-PyObject *span_vectorcall(PyObject *type, PyObject *const *args, size_t nargsf, PyObject *kwnames)
+static Span *fresh(PyObject *name, int kind)
 {
-    PyObject *given[ARGS_MAX];
-    read_args(&NEW, args, PyVectorcall_NARGS(nargsf), kwnames, given);
     Span *span = PyObject_New(Span, &SpanType);
     if (!span) {
         return NULL;
     }
     memset((char *)span + sizeof(PyObject), 0, sizeof(Span) - sizeof(PyObject));
-    span->name = read_str(given[0]);
-    span->kind = (uint8_t)read_int(given[1], 1);
+    span->name = read_str(name);
+    span->kind = (uint8_t)kind;
     span->context.serial = ++last_serial;
     fresh_id(span->context.span_id, 8);
+    return span;
+}
+
+static void started(Span *span, Attributes *attributes, uint64_t start_ns, PyObject *scope)
+{
+    if (!span->trace_state) {
+        span->trace_state = read_str(NULL);
+    }
+    span->ring = at_ring.opened;
+    if (!put_start(span, attributes, start_ns, scope)) {
+        span->ring = 0;
+    }
+}
+
+Span *span_start(PyObject *name, int kind, PyObject *parent, const Caller *caller, Attributes *attributes, PyObject *scope)
+{
+    Span *span = fresh(name, kind);
+    if (!span) {
+        return NULL;
+    }
+    if (caller) {
+        memcpy(span->context.trace_id, caller->trace_id, 16);
+        memcpy(span->parent_id, caller->span_id, 8);
+        span->context.flags = caller->flags;
+        span->parent_is_remote = 1;
+    } else {
+        set_parent(span, parent);
+    }
+    started(span, attributes, 0, scope);
+    return span;
+}
+
+PyObject *span_vectorcall(PyObject *type, PyObject *const *args, size_t nargsf, PyObject *kwnames)
+{
+    PyObject *given[ARGS_MAX];
+    read_args(&NEW, args, PyVectorcall_NARGS(nargsf), kwnames, given);
+    Span *span = fresh(given[0], read_int(given[1], 1));
+    if (!span) {
+        return NULL;
+    }
     set_parent(span, given[2]);
     if (given[7] && given[7] != Py_None) {
         take_identity(span, given[7]);
     }
-    if (!span->trace_state) {
-        span->trace_state = read_str(NULL);
-    }
     uint64_t start_ns = read_ns(given[5]);
     Attributes attributes = attributes_open(given[3]);
-    span->ring = at_ring.opened;
-    if (!put_start(span, &attributes, start_ns, given[6])) {
-        span->ring = 0;
-    }
+    started(span, &attributes, start_ns, given[6]);
     attributes_close(&attributes);
     put_links(span, given[4]);
     return (PyObject *)span;

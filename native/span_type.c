@@ -95,6 +95,14 @@ METHOD(set_attributes)
     Py_RETURN_NONE;
 }
 
+void span_set(Span *span, PyObject *const *pairs, Py_ssize_t count)
+{
+    Attributes attributes = {.pairs = pairs, .left = count};
+    if (!span->ended) {
+        span_put_attributes(span, &attributes);
+    }
+}
+
 METHOD(add_event)
 {
     PyObject *given[ARGS_MAX];
@@ -162,20 +170,35 @@ METHOD(set_status)
     Py_RETURN_NONE;
 }
 
+void span_rename(Span *span, PyObject *name)
+{
+    Out out;
+    if (span->ended) {
+        return;
+    }
+    Py_SETREF(span->name, read_str(name));
+    if (span_begin(span, &out, REC_SPAN_NAME)) {
+        put_raw(&out, span->context.span_id, 8);
+        put_text(&out, span->name, SPAN_NAME_ROOM);
+        ring_commit(&out);
+    }
+}
+
+void span_set_error(Span *span)
+{
+    if (!span->ended && span->status != STATUS_OK) {
+        put_status(span, STATUS_ERROR, NULL, NULL, 0);
+    }
+}
+
 METHOD(update_name)
 {
     PyObject *given[ARGS_MAX];
-    Out out;
     read_args(&NAME, args, nargs, kwnames, given);
     if (!given[0] || !PyUnicode_Check(given[0])) {
         refuse();
-    } else if (!span->ended) {
-        Py_SETREF(span->name, read_str(given[0]));
-        if (span_begin(span, &out, REC_SPAN_NAME)) {
-            put_raw(&out, span->context.span_id, 8);
-            put_text(&out, span->name, SPAN_NAME_ROOM);
-            ring_commit(&out);
-        }
+    } else {
+        span_rename(span, given[0]);
     }
     Py_RETURN_NONE;
 }
@@ -212,6 +235,14 @@ static void put_exception(Span *span, PyObject *exception, Attributes *attribute
     *count = 2;
     put_attributes_counted(&out, attributes, count);
     ring_commit(&out);
+}
+
+void span_note_exception(Span *span, PyObject *exception)
+{
+    Attributes none = {0};
+    if (!span->ended) {
+        put_exception(span, exception, &none, 0);
+    }
 }
 
 METHOD(record_exception)
@@ -288,19 +319,24 @@ static void put_exception_status(Span *span, PyObject *exception)
     put_status(span, STATUS_ERROR, NULL, text, n);
 }
 
+void span_end(Span *span, PyObject *exception)
+{
+    if (span->ended) {
+        return;
+    }
+    if (exception) {
+        span_note_exception(span, exception);
+        if (span->status != STATUS_OK) {
+            put_exception_status(span, exception);
+        }
+    }
+    put_end(span, 0);
+}
+
 static PyObject *leave(Span *span, PyObject *const *args, Py_ssize_t nargs)
 {
     PyObject *exception = nargs > 1 ? args[1] : NULL;
-    if (!span->ended) {
-        if (exception && PyType_HasFeature(Py_TYPE(exception), Py_TPFLAGS_BASE_EXC_SUBCLASS)) {
-            Attributes none = {0};
-            put_exception(span, exception, &none, 0);
-            if (span->status != STATUS_OK) {
-                put_exception_status(span, exception);
-            }
-        }
-        put_end(span, 0);
-    }
+    span_end(span, exception && PyExceptionInstance_Check(exception) ? exception : NULL);
     Py_RETURN_FALSE;
 }
 

@@ -31,12 +31,31 @@ int span_birth_init(void); /* 0 or -1 */
 PyObject *span_vectorcall(PyObject *type, PyObject *const *args, size_t nargsf, PyObject *kwnames);
 PyObject *span_new(PyTypeObject *type, PyObject *args, PyObject *kwargs);
 
+/* Who sent a request: a valid traceparent. */
+typedef struct {
+    uint8_t trace_id[16], span_id[8], flags;
+} Caller;
+
+/* A span that has begun now, or NULL. `parent` as the constructor takes it (NULL: the current span); not read with a caller. */
+Span *span_start(PyObject *name, int kind, PyObject *parent, const Caller *caller, Attributes *attributes, PyObject *scope);
+
 /* Writes attributes in as many SPAN_ATTR records as it takes. */
 void span_put_attributes(Span *span, Attributes *attributes);
 void span_put_link(Span *span, const uint8_t trace_id[16], const uint8_t span_id[8], PyObject *mapping);
 
 /* (trace id, span id) from two ints, or from an object with trace_id and span_id in place of the first. 0: refused. */
 int span_read_link(PyObject *first, PyObject *second, uint8_t trace_id[16], uint8_t span_id[8]);
+
+/* span_type.c: the methods, for what is native; none does anything once the span has ended. `exception` is one. */
+void span_set(Span *span, PyObject *const *pairs, Py_ssize_t count); /* attributes */
+void span_rename(Span *span, PyObject *name);
+void span_set_error(Span *span);                         /* the status, without a description */
+void span_note_exception(Span *span, PyObject *exception); /* record_exception() */
+void span_end(Span *span, PyObject *exception);          /* __exit__(); NULL: without one */
+
+/* spans.c: attach() and detach(). The first gives a token, or NULL with an exception. */
+PyObject *span_attach(Span *span);
+void span_detach(PyObject *token);
 
 /* What get_span_context() calls with the span; NULL or None: nothing. Takes a new reference. */
 void span_context_factory(PyObject *callable);

@@ -37,6 +37,21 @@ static PyObject *py_current(PyObject *module, PyObject *unused)
     return Py_NewRef(span ? (PyObject *)span : Py_None);
 }
 
+PyObject *span_attach(Span *span)
+{
+    PyObject *token = PyContextVar_Set(variable, (PyObject *)span);
+    segment_set(token ? &span->context : spans_current());
+    return token;
+}
+
+void span_detach(PyObject *token)
+{
+    if (PyContextVar_Reset(variable, token) < 0) { /* used before, of another context, or no token */
+        refuse();
+    }
+    segment_set(spans_current());
+}
+
 static PyObject *py_attach(PyObject *module, PyObject *span)
 {
     if (span != Py_None && Py_TYPE(span) != &SpanType) {
@@ -50,10 +65,7 @@ static PyObject *py_attach(PyObject *module, PyObject *span)
 
 static PyObject *py_detach(PyObject *module, PyObject *token)
 {
-    if (PyContextVar_Reset(variable, token) < 0) { /* used before, of another context, or no token */
-        refuse();
-    }
-    segment_set(spans_current());
+    span_detach(token);
     Py_RETURN_NONE;
 }
 
@@ -73,7 +85,7 @@ static PyMethodDef METHODS[] = {
 
 int spans_init(PyObject *module)
 {
-    if (span_type_init() < 0 || logs_init(module) < 0) {
+    if (span_type_init() < 0 || logs_init(module) < 0 || requests_init(module) < 0) {
         return -1;
     }
     if (!variable && !(variable = PyContextVar_New("aftertrace.span", NULL))) {

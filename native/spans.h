@@ -19,4 +19,7 @@ uint64_t spans_refused(void);
 /* log() and keep() (logs.c). */
 int logs_init(PyObject *module);
 
+/* Requests that come in, and OpenTelemetry's current context (request.c). */
+int requests_init(PyObject *module);
+
 #endif

@@ -1,9 +1,9 @@
 """The C extension's face: the recorder (ring, events, spans) and the reader of rings. Sources in native/."""
 
 from collections.abc import Callable, Mapping, Sequence
-from contextvars import Token
+from contextvars import ContextVar, Token
 from types import CodeType
-from typing import Any, Literal, final, overload
+from typing import Any, Literal, Self, final, overload
 
 FORMAT_VERSION: int
 LEVEL_SPANS: int
@@ -201,6 +201,75 @@ def log(
     severity: int, logger: str, message: object, args: object, file: str, line: int, function: str, exception: object
 ) -> None: ...
 def keep(reason: str, attributes: Mapping[str, Any] | None = None) -> None: ...
+
+# -- requests that come in, and OpenTelemetry's context (request.c, asgi.c, wsgi.c, contexts.c) ------------------------
+
+def set_propagation(
+    plain: bool,
+    read: Callable[[list[str], list[str]], tuple[int, int, int, str] | None],
+    root: Callable[[], tuple[int, int, int, str]],
+    parse_baggage: Callable[[list[str]], str],
+    enter_baggage: Callable[[str], object],
+    leave_baggage: Callable[[Any], None],
+    /,
+) -> None:
+    """How requests read who called. plain: one traceparent without a tracestate, or none, is read natively; for the
+    rest, and always where it is not plain, these functions are asked."""
+
+@final
+class AsgiRequest:
+    """A request into an ASGI application: a SERVER span out of the scope, current at once; and the `send` for the
+    application, which gives what the program's own gives. What is odd in a scope is left out of the span.
+    Raises what propagation's functions raise; then nothing is left current."""
+
+    def __new__(cls, scope: dict[str, Any], send: Callable[..., Any], /) -> AsgiRequest: ...
+    def __call__(self, message: Any, /) -> Any: ...
+    def end(self, error: BaseException | None, route: Callable[[dict[str, Any]], str], /) -> None:
+        """Names the span after its route and ends it; lets go of the scope. `route` tells it where there are mounts
+        before it. What that raises, or what is in the scope, is raised on, behind all that."""
+
+asgi_under_way: dict[int, AsgiRequest]
+
+def asgi_passes(scope: object, /) -> bool:
+    """Whether a scope is no HTTP request, or one that is traced already: then its route is looked for in this one."""
+
+class WsgiRequest:
+    """A request into a WSGI application: a SERVER span out of the environ. Raises as AsgiRequest."""
+
+    environ: dict[str, Any] | None  # None: it has ended
+    route: str  # "": no framework has told it
+    bags: str  # the baggage to pass on
+    span: Span
+    def __new__(cls, environ: dict[str, Any], /) -> Self: ...
+    def starting(self, start_response: Callable[..., Any], /) -> Callable[..., Any]:
+        """The start_response for the application: the program's own, whose status is noted."""
+
+    def enter(self) -> object:
+        """Makes it current for a piece of the program's code; gives what leave() takes, in the same context."""
+
+    def leave(self, tokens: object, /) -> None: ...
+    def fail(self, error: BaseException, /) -> None:
+        """What nobody in the application has handled: the first one is told."""
+
+    def end(self, error: BaseException | None = None, /) -> None:
+        """Ends the span, once, and lets go of the environ."""
+
+wsgi_under_way: ContextVar[WsgiRequest | None]
+
+def wsgi_wanted(environ: object, entered: bool, /) -> bool:
+    """Whether an environ (a dict) is of a request that has no span yet. entered: it comes to a framework's own entry,
+    around which a span of another kind of server may be."""
+
+def set_span_key(key: str | None, /) -> None:
+    """Where an OpenTelemetry context keeps its span; None: contexts are shown as the API made them."""
+
+@final
+class ContextReader:
+    """get_current() of OpenTelemetry's runtime: what the variable holds, a context of that class, with the recorder's
+    span in it. `slow` is asked where they have to be merged."""
+
+    def __new__(cls, variable: ContextVar[Any], kind: type, slow: Callable[[], Any], /) -> ContextReader: ...
+    def __call__(self) -> Any: ...
 
 # -- reading a ring (reader.c), in the agent ---------------------------------------------------------------------------
 

@@ -459,7 +459,7 @@ def test_a_failure_of_ours_is_counted_and_not_felt(runner: Runner):
         def app(environ, start_response): start_response("200 OK", []); yield b"x"
         wsgi.Request.end = broken
         print(ask(app)[:2])
-        wsgi._told = broken
+        wsgi.Request = broken
         print(ask(app)[:2])
         print([detail for _, _, detail in boundaries.report() if detail][0].startswith("3 internal failures"))
         """)

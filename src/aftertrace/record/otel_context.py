@@ -11,13 +11,14 @@ import contextlib
 import functools
 import sys
 from collections.abc import Mapping
+from contextvars import ContextVar
 from types import ModuleType
 from typing import Any
 
 from opentelemetry.context.context import Context, _RuntimeContext
 from opentelemetry.context.contextvars_context import ContextVarsRuntimeContext
 
-from aftertrace._native import Span, attach, current, detach
+from aftertrace._native import ContextReader, Span, attach, current, detach, set_span_key
 from aftertrace.record import propagation
 from aftertrace.record.boundaries.state import ledger
 
@@ -28,8 +29,32 @@ MIRROR = "_aftertrace"  # in the __dict__ of an SDK's span: who holds its twin h
 class Api:
     """What is known of the API in this process; `otel` fills it in."""
 
-    span_key: str | None = None  # where a Context keeps its span; None: opentelemetry.trace is not loaded
-    foreign = False  # the program has a provider of its own, global or not: our spans stay out of its contexts
+    def __init__(self) -> None:
+        self._span_key: str | None = None
+        self._foreign = False
+
+    @property
+    def span_key(self) -> str | None:
+        """Where a Context keeps its span; None: opentelemetry.trace is not loaded."""
+        return self._span_key
+
+    @span_key.setter
+    def span_key(self, key: str | None) -> None:
+        self._span_key = key
+        self._announce()
+
+    @property
+    def foreign(self) -> bool:
+        """The program has a provider of its own, global or not: our spans stay out of its contexts."""
+        return self._foreign
+
+    @foreign.setter
+    def foreign(self, foreign: bool) -> None:
+        self._foreign = foreign
+        self._announce()
+
+    def _announce(self) -> None:
+        set_span_key(None if self._foreign else self._span_key)
 
 
 api = Api()
@@ -51,7 +76,10 @@ class RuntimeContext(_RuntimeContext):
 
     def __init__(self, inner: _RuntimeContext | None = None) -> None:
         self._inner = ContextVarsRuntimeContext() if inner is None else inner
-        self._last: tuple[Span | None, Context] = None, Context()  # of a span alone; holds nothing of the program's
+        variable = getattr(self._inner, "_current_context", None)
+        if type(self._inner) is ContextVarsRuntimeContext and type(variable) is ContextVar:
+            # The same natively, for where there is nothing to merge: without a frame, ours or the API's.
+            self.get_current = ContextReader(variable, Context, self.get_current)  # type: ignore[method-assign]
 
     def attach(self, context: Context) -> Any:
         token = self._inner.attach(context)
@@ -82,17 +110,10 @@ class RuntimeContext(_RuntimeContext):
         if seen is here:
             return context
         if here is not None:
-            return Context({**context, key: here}) if context else self._alone(here, key)
+            return Context({**context, key: here})
         if type(seen) is not Span:  # none, or a remote one that was attached as such
             return context
         return Context({name: value for name, value in context.items() if name != key})
-
-    def _alone(self, span: Span, key: str) -> Context:
-        last, context = self._last
-        if last is not span:
-            context = Context({key: span})
-            self._last = span, context
-        return context
 
 
 def native(span: object) -> Span | None:

@@ -11,7 +11,7 @@ from collections.abc import Mapping, MutableMapping, Sequence
 from contextvars import ContextVar
 from typing import Any, Protocol
 
-from aftertrace._native import Span, current
+from aftertrace._native import Span, current, set_propagation
 
 type Remote = tuple[int, int, int, str]  # (trace id, span id, flags, tracestate), as _native.Span takes a parent
 
@@ -190,6 +190,7 @@ class Propagators:
         names = {name.strip().lower() for name in env.get("OTEL_PROPAGATORS", "").split(",") if name.strip()}
         self.tracecontext = not names or ("tracecontext" in names and "none" not in names)
         self.baggage = not names or ("baggage" in names and "none" not in names)
+        _announce()
 
 
 class Sampler:
@@ -207,6 +208,7 @@ class Sampler:
         base = name.removeprefix("parentbased_")
         self.follows_parent = name not in {"always_on", "always_off", "traceidratio"}
         self.share = {"always_off": 0.0, "traceidratio": _ratio(env)}.get(base, 1.0)
+        _announce()
 
     def flags(self, trace_id: int, received: int) -> int:
         """Of the spans below a remote parent."""
@@ -229,6 +231,12 @@ def _ratio(env: Mapping[str, str]) -> float:
 
 accepts = Propagators()
 sampler = Sampler()
+
+
+def _announce() -> None:
+    """To the native boundaries of what comes in: where a single traceparent alone decides, they read it themselves."""
+    plain = accepts.tracecontext and sampler.follows_parent and sampler.share >= 1.0
+    set_propagation(plain, read, sampler.root, parse_baggage, enter_baggage, leave_baggage)
 
 
 def configure(env: Mapping[str, str] | None = None) -> None:

@@ -10,8 +10,9 @@ from collections.abc import Callable
 from types import ModuleType
 from typing import Any
 
+from aftertrace._native import WsgiRequest, wsgi_wanted
 from aftertrace.record.boundaries.calls import around, patch, patch_all, step_aside, unseen
-from aftertrace.record.boundaries.wsgi import NAME, Request, serve, under_way
+from aftertrace.record.boundaries.wsgi import NAME, serve, under_way
 
 _WORKERS = frozenset({"gunicorn.workers.sync", "gunicorn.workers.gthread", "gunicorn.workers.base_async"})
 
@@ -81,6 +82,8 @@ def _entry(original: Callable[..., Any]) -> Callable[..., Any]:
     @functools.wraps(original)
     def __call__(self: Any, environ: Any, start_response: Any) -> Any:  # noqa: N807  # the framework's name
         try:
+            if not wsgi_wanted(environ, True):  # the server has entered it already
+                return original(self, environ, start_response)
             return serve(functools.partial(original, self), environ, start_response, self)
         except BaseException as error:
             step_aside(error)
@@ -104,11 +107,11 @@ _exception = around(NAME, _noting_exception, _nothing)
 def _routed(tell: Callable[[Any], str]) -> Callable[[Any], Any]:
     """Around what finds the route of a request; the first one in a request is its own."""
 
-    def begin(_args: tuple[Any, ...], _kwargs: dict[str, Any]) -> Request | None:
+    def begin(_args: tuple[Any, ...], _kwargs: dict[str, Any]) -> WsgiRequest | None:
         request = under_way.get()
         return None if request is None or request.route else request
 
-    def end(request: Request, result: Any, error: BaseException | None) -> None:
+    def end(request: WsgiRequest, result: Any, error: BaseException | None) -> None:
         path = tell(result) if error is None and request.environ is not None else ""
         if path and request.environ is not None:
             root = request.environ.get("SCRIPT_NAME")

@@ -1,0 +1,466 @@
+/* A request into an ASGI application: its span, from a scope, and the `send` that notes its response's status. */
+#include "request.h"
+
+#include <structmember.h>
+
+typedef struct {
+    PyObject_HEAD
+    vectorcallfunc vectorcall; /* it is the program's send */
+    PyObject *send;
+    PyObject *scope;           /* the innermost copy: the route will stand there. What is here of the program's is held until the end. */
+    PyObject *outer, *headers; /* as they came; NULL: it has ended */
+    const Method *method;
+    long status; /* 0: no response has begun */
+    Span *span;
+    PyObject *token, *bags; /* of attach(); of enter_baggage() or NULL */
+} Request;
+
+enum {
+    TYPE, HTTP, METHOD, SCHEME, DEFAULT_SCHEME, PATH, VERSION, NOTHING, SERVER, CLIENT, HEADERS, ROUTE, APP_ROOT, STATUS,
+    RESPONSE_START, SCOPE_NAME, WORDS
+};
+static Word words[WORDS] = {
+    [TYPE] = {"type", NULL},       [HTTP] = {"http", NULL},     [METHOD] = {"method", NULL},
+    [SCHEME] = {"scheme", NULL},   [DEFAULT_SCHEME] = {"http", NULL}, [PATH] = {"path", NULL},
+    [VERSION] = {"http_version", NULL}, [NOTHING] = {"", NULL}, [SERVER] = {"server", NULL},
+    [CLIENT] = {"client", NULL},   [HEADERS] = {"headers", NULL}, [ROUTE] = {"route", NULL},
+    [APP_ROOT] = {"app_root_path", NULL}, [STATUS] = {"status", NULL}, [RESPONSE_START] = {"http.response.start", NULL},
+    [SCOPE_NAME] = {"aftertrace.asgi", NULL},
+};
+
+/* Requests under way, by the addresses of their scope and of their headers: an application inside another is passed the same scope, or a
+ * copy of it. */
+static PyObject *under_way;
+
+static PyObject *value_of(PyObject *dict, int word) { return get(dict, words[word].str); }
+
+static int is_word(PyObject *o, int word)
+{
+    return o == words[word].str || (o && PyUnicode_Check(o) && PyUnicode_CompareWithASCIIString(o, words[word].text) == 0);
+}
+
+/* Item of a list or tuple, borrowed; NULL: there is none. */
+static PyObject *item(PyObject *sequence, Py_ssize_t at)
+{
+    if (sequence && PyTuple_Check(sequence)) {
+        return at < PyTuple_GET_SIZE(sequence) ? PyTuple_GET_ITEM(sequence, at) : NULL;
+    }
+    return sequence && PyList_Check(sequence) && at < PyList_GET_SIZE(sequence) ? PyList_GET_ITEM(sequence, at) : NULL;
+}
+
+/* -- headers -- */
+
+enum Header { UNWANTED, TRACEPARENT, TRACESTATE, BAGGAGE, HOST, USER_AGENT };
+
+static enum Header header_of(PyObject *name)
+{
+    static const struct {
+        const char *name;
+        uint8_t length, header;
+    } WANTED[] = {{"host", 4, HOST}, {"baggage", 7, BAGGAGE}, {"tracestate", 10, TRACESTATE}, {"user-agent", 10, USER_AGENT},
+                  {"traceparent", 11, TRACEPARENT}};
+    if (!name || !PyBytes_Check(name)) {
+        return UNWANTED;
+    }
+    for (size_t i = 0; i < sizeof WANTED / sizeof *WANTED; i++) {
+        if (PyBytes_GET_SIZE(name) == WANTED[i].length && !memcmp(PyBytes_AS_STRING(name), WANTED[i].name, WANTED[i].length)) {
+            return (enum Header)WANTED[i].header;
+        }
+    }
+    return UNWANTED;
+}
+
+typedef struct {
+    PyObject *parent; /* the first traceparent, borrowed: bytes */
+    unsigned parents, states, bags;
+} Context;
+
+static PyObject *decoded(PyObject *bytes) { return PyUnicode_DecodeLatin1(PyBytes_AS_STRING(bytes), PyBytes_GET_SIZE(bytes), NULL); }
+
+static void tell_host(Told *told, PyObject *bytes)
+{
+    PyObject *text = decoded(bytes);
+    tell_own(told, KEY_ADDRESS, text ? host_of(text) : NULL);
+    Py_XDECREF(text);
+}
+
+static Context read_headers(PyObject *headers, Told *told)
+{
+    Context context = {NULL, 0, 0, 0};
+    PyObject *pair;
+    for (Py_ssize_t i = 0; (pair = item(headers, i)); i++) {
+        enum Header header = header_of(item(pair, 0));
+        PyObject *value = header ? item(pair, 1) : NULL;
+        if (!value || !PyBytes_Check(value)) {
+            continue;
+        }
+        if (header == HOST) {
+            tell_host(told, value);
+        } else if (header == USER_AGENT) {
+            tell_own(told, KEY_AGENT, decoded(value));
+        } else if (header == TRACEPARENT) {
+            context.parent = context.parents++ ? context.parent : value;
+        } else {
+            *(header == TRACESTATE ? &context.states : &context.bags) += 1;
+        }
+    }
+    return context;
+}
+
+/* All values of a header: a list of str, or NULL with an exception. */
+static PyObject *values_of(PyObject *headers, enum Header wanted)
+{
+    PyObject *pair, *values = PyList_New(0);
+    for (Py_ssize_t i = 0; values && (pair = item(headers, i)); i++) {
+        PyObject *value = header_of(item(pair, 0)) == wanted ? item(pair, 1) : NULL;
+        if (value && PyBytes_Check(value)) {
+            PyObject *text = decoded(value);
+            if (!text || PyList_Append(values, text) < 0) {
+                Py_CLEAR(values);
+            }
+            Py_XDECREF(text);
+        }
+    }
+    return values;
+}
+
+/* What propagation says of the caller where that takes more than one traceparent. New reference, None: there is none that counts. */
+static PyObject *remote_of(PyObject *headers)
+{
+    PyObject *parents = values_of(headers, TRACEPARENT), *states = parents ? values_of(headers, TRACESTATE) : NULL;
+    PyObject *remote = states ? read_remote(parents, states) : NULL;
+    Py_XDECREF(parents);
+    Py_XDECREF(states);
+    return remote;
+}
+
+/* Fills `caller`, or else `parent` (new reference) as Span takes it. 1: `caller`; 0: `parent`; -1: an exception. */
+static int find_parent(PyObject *headers, const Context *context, Caller *caller, PyObject **parent)
+{
+    int plain = propagation_is_plain();
+    if (plain && context->parents == 1 && !context->states) {
+        const char *text = PyBytes_AS_STRING(context->parent);
+        if (parse_traceparent((const uint8_t *)text, (size_t)PyBytes_GET_SIZE(context->parent), caller)) {
+            return 1;
+        }
+    } else if (context->parents) {
+        *parent = remote_of(headers);
+        if (*parent != Py_None) {
+            return *parent ? 0 : -1;
+        }
+        Py_CLEAR(*parent);
+    }
+    *parent = plain ? Py_NewRef(Py_None) : sampled_root();
+    return *parent ? 0 : -1;
+}
+
+/* -- the beginning -- */
+
+static int is_zero(PyObject *number) { return (((PyLongObject *)number)->long_value.lv_tag & 3) == 1; }
+
+static void tell_scope(PyObject *scope, const Method *method, Told *told)
+{
+    PyObject *scheme = value_of(scope, SCHEME), *path = value_of(scope, PATH), *version = value_of(scope, VERSION);
+    PyObject *server = value_of(scope, SERVER), *client = value_of(scope, CLIENT);
+    tell(told, KEY_METHOD, method_attribute(method));
+    tell(told, KEY_SCHEME, scheme ? scheme : words[DEFAULT_SCHEME].str);
+    if (path && PyUnicode_Check(path)) {
+        tell_own(told, KEY_PATH, path_told(path));
+    }
+    tell(told, KEY_VERSION, version ? version : words[NOTHING].str);
+    tell(told, KEY_ADDRESS, item(server, 0));
+    PyObject *port = item(server, 1);
+    if (port && ((PyLong_Check(port) && !is_zero(port)) || text_of(port))) {
+        tell(told, KEY_PORT, port);
+    }
+    tell(told, KEY_CLIENT, item(client, 0));
+}
+
+/* Makes the received baggage current. 0 or -1. */
+static int take_baggage(Request *request, const Context *context)
+{
+    PyObject *values = context->bags ? values_of(request->headers, BAGGAGE) : NULL;
+    if (!values) {
+        return context->bags ? -1 : 0;
+    }
+    PyObject *header = parse_baggage(values);
+    request->bags = header ? enter_baggage(header) : NULL;
+    Py_DECREF(values);
+    Py_XDECREF(header);
+    return request->bags ? 0 : -1;
+}
+
+static int register_address(Request *request, PyObject *o, int add)
+{
+    PyObject *address = PyLong_FromVoidPtr(o);
+    int result = !address ? -1 : add ? PyDict_SetItem(under_way, address, (PyObject *)request) : PyDict_DelItem(under_way, address);
+    Py_XDECREF(address);
+    if (result < 0 && !add) {
+        PyErr_Clear(); /* another request has the same headers, and has ended */
+        return 0;
+    }
+    return result;
+}
+
+static int begin(Request *request)
+{
+    Caller caller;
+    Told told = {.count = 0};
+    PyObject *parent = NULL;
+    tell_scope(request->scope, request->method, &told);
+    Context context = read_headers(request->headers, &told);
+    int remote = find_parent(request->headers, &context, &caller, &parent);
+    if (remote >= 0 && take_baggage(request, &context) == 0) {
+        Attributes attributes = {.pairs = told.pairs, .left = told.count};
+        request->span = span_start(request->method->str, KIND_SERVER, parent, remote ? &caller : NULL, &attributes, words[SCOPE_NAME].str);
+        request->token = request->span ? span_attach(request->span) : NULL;
+    }
+    told_clear(&told);
+    Py_XDECREF(parent);
+    return request->token ? 0 : -1;
+}
+
+static void forget(Request *request)
+{
+    if (request->outer) {
+        register_address(request, request->outer, 0);
+        if (request->headers) {
+            register_address(request, request->headers, 0);
+        }
+    }
+    Py_CLEAR(request->scope);
+    Py_CLEAR(request->outer);
+    Py_CLEAR(request->headers);
+}
+
+/* 0, or -1 with what leaving the baggage raised, where that is not ours to expect. */
+static int leave(Request *request)
+{
+    int result = 0;
+    if (request->token) {
+        span_detach(request->token);
+        Py_CLEAR(request->token);
+    }
+    if (request->bags) {
+        result = leave_baggage(request->bags);
+        if (result < 0 && PyErr_ExceptionMatches(PyExc_ValueError)) { /* a coroutine that is thrown away ends in another context */
+            PyErr_Clear();
+            result = 0;
+        }
+        Py_CLEAR(request->bags);
+    }
+    return result;
+}
+
+static PyObject *request_call(PyObject *callable, PyObject *const *args, size_t nargsf, PyObject *kwnames);
+
+static PyObject *request_vectorcall(PyObject *type, PyObject *const *args, size_t nargsf, PyObject *kwnames)
+{
+    if (PyVectorcall_NARGS(nargsf) != 2 || kwnames || !PyDict_Check(args[0])) {
+        PyErr_SetString(PyExc_TypeError, "a request takes a scope and its send");
+        return NULL;
+    }
+    Request *request = PyObject_GC_New(Request, (PyTypeObject *)type);
+    if (!request) {
+        return NULL;
+    }
+    memset((char *)request + sizeof(PyObject), 0, sizeof(Request) - sizeof(PyObject));
+    request->vectorcall = request_call;
+    request->send = Py_NewRef(args[1]);
+    request->scope = Py_NewRef(args[0]);
+    request->outer = Py_NewRef(args[0]);
+    request->headers = Py_XNewRef(value_of(args[0], HEADERS));
+    request->method = method_of(value_of(args[0], METHOD));
+    PyObject_GC_Track(request);
+    if (begin(request) == 0 && register_address(request, request->outer, 1) == 0
+        && (!request->headers || register_address(request, request->headers, 1) == 0)) {
+        return (PyObject *)request;
+    }
+    PyObject *error = PyErr_GetRaisedException();
+    if (request->span) {
+        span_end(request->span, NULL);
+    }
+    if (leave(request) < 0) {
+        PyErr_Clear();
+    }
+    forget(request);
+    Py_DECREF(request);
+    PyErr_SetRaisedException(error);
+    return NULL;
+}
+
+/* -- send -- */
+
+static void note(Request *request, PyObject *message)
+{
+    if (message && PyDict_CheckExact(message) && is_word(value_of(message, TYPE), RESPONSE_START)) {
+        PyObject *status = value_of(message, STATUS);
+        int overflow = 0;
+        if (status && PyLong_Check(status)) { /* an IntEnum's number */
+            long value = PyLong_AsLongAndOverflow(status, &overflow);
+            request->status = overflow ? request->status : value;
+        }
+    }
+}
+
+/* Gives the program's own awaitable, so that no frame of ours is in what comes of it. */
+static PyObject *request_call(PyObject *callable, PyObject *const *args, size_t nargsf, PyObject *kwnames)
+{
+    Request *request = (Request *)callable;
+    note(request, PyVectorcall_NARGS(nargsf) || (kwnames && PyTuple_GET_SIZE(kwnames)) ? args[0] : NULL);
+    if (!request->send) { /* taken by the collector */
+        return PyErr_Format(PyExc_RuntimeError, "send is gone");
+    }
+    return PyObject_Vectorcall(request->send, args, nargsf, kwnames);
+}
+
+/* -- the end -- */
+
+/* The template of the path as Starlette and FastAPI leave it in the scope; `below_mount` says it where mounts are before it. New
+ * reference; NULL: none, maybe with an exception. */
+static PyObject *route_of(Request *request, PyObject *below_mount)
+{
+    PyObject *found = value_of(request->scope, ROUTE);
+    if (!found) {
+        return NULL;
+    }
+    if (value_of(request->scope, APP_ROOT)) {
+        PyObject *path = PyObject_CallOneArg(below_mount, request->scope);
+        if (path && !text_of(path)) {
+            Py_CLEAR(path);
+        }
+        return path;
+    }
+    Py_INCREF(found);
+    PyObject *path = PyObject_GetAttr(found, words[PATH].str);
+    Py_DECREF(found);
+    if (!path && PyErr_ExceptionMatches(PyExc_AttributeError)) {
+        PyErr_Clear();
+    }
+    if (path && !text_of(path)) {
+        Py_CLEAR(path);
+    }
+    return path;
+}
+
+static PyObject *request_end(Request *request, PyObject *const *args, Py_ssize_t nargs)
+{
+    if (nargs != 2 || !request->outer) {
+        Py_RETURN_NONE;
+    }
+    PyObject *exception = PyObject_TypeCheck(args[0], (PyTypeObject *)PyExc_Exception) ? args[0] : NULL;
+    PyObject *path = route_of(request, args[1]), *error = PyErr_GetRaisedException();
+    PyObject *error_type = exception ? error_type_of(exception) : NULL;
+    if (exception && !error_type) {
+        refuse();
+    }
+    tell_response(request->span, request->method, path, request->status, error_type, request->status >= 500);
+    span_end(request->span, exception);
+    Py_XDECREF(path);
+    Py_XDECREF(error_type);
+    forget(request);
+    int left = leave(request);
+    if (error) {
+        PyErr_SetRaisedException(error);
+    }
+    if (error || left < 0) {
+        return NULL;
+    }
+    Py_RETURN_NONE;
+}
+
+/* -- passes() -- */
+
+static Request *outer_of(PyObject *scope, PyObject *o)
+{
+    PyObject *address = o ? PyLong_FromVoidPtr(o) : NULL;
+    PyObject *request = address ? get(under_way, address) : NULL;
+    Py_XDECREF(address);
+    return (Request *)request;
+}
+
+/* No HTTP request, or one that is traced already. */
+static PyObject *passes(PyObject *module, PyObject *scope)
+{
+    if (!PyDict_Check(scope) || !is_word(value_of(scope, TYPE), HTTP)) {
+        Py_RETURN_TRUE;
+    }
+    if (!PyDict_GET_SIZE(under_way)) {
+        Py_RETURN_FALSE;
+    }
+    Request *outer = outer_of(scope, scope);
+    outer = outer ? outer : outer_of(scope, value_of(scope, HEADERS));
+    Span *span = outer ? span_current() : NULL;
+    if (!span || memcmp(span->context.trace_id, outer->span->context.trace_id, 16)) {
+        Py_RETURN_FALSE; /* another request, to which somebody gave the same list of headers */
+    }
+    Py_SETREF(outer->scope, Py_NewRef(scope)); /* a copy: the route will stand here */
+    Py_RETURN_TRUE;
+}
+
+/* -- the type -- */
+
+static int traverse(Request *request, visitproc visit, void *arg)
+{
+    Py_VISIT(request->send);
+    Py_VISIT(request->scope);
+    Py_VISIT(request->outer);
+    Py_VISIT(request->headers);
+    Py_VISIT(request->token);
+    Py_VISIT(request->bags);
+    return 0;
+}
+
+static int clear(Request *request)
+{
+    Py_CLEAR(request->send);
+    Py_CLEAR(request->scope);
+    Py_CLEAR(request->outer);
+    Py_CLEAR(request->headers);
+    Py_CLEAR(request->token);
+    Py_CLEAR(request->bags);
+    return 0;
+}
+
+static void dealloc(Request *request)
+{
+    PyObject_GC_UnTrack(request);
+    clear(request);
+    Py_CLEAR(request->span);
+    PyObject_GC_Del(request);
+}
+
+static PyMethodDef METHODS[] = {
+    {"end", (PyCFunction)(void (*)(void))request_end, METH_FASTCALL, "Names the span after its route, which is known by now, and ends it."},
+    {NULL, NULL, 0, NULL},
+};
+
+static PyTypeObject RequestType = {
+    PyVarObject_HEAD_INIT(NULL, 0).tp_name = "aftertrace._native.AsgiRequest",
+    .tp_basicsize = sizeof(Request),
+    .tp_dealloc = (destructor)dealloc,
+    .tp_call = PyVectorcall_Call,
+    .tp_vectorcall_offset = offsetof(Request, vectorcall),
+    .tp_flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_HAVE_VECTORCALL | Py_TPFLAGS_DISALLOW_INSTANTIATION,
+    .tp_doc = "A request under way, and its send.",
+    .tp_traverse = (traverseproc)traverse,
+    .tp_clear = (inquiry)clear,
+    .tp_methods = METHODS,
+    .tp_vectorcall = request_vectorcall,
+};
+
+static PyMethodDef FUNCTIONS[] = {
+    {"asgi_passes", passes, METH_O, "Whether a scope is no HTTP request, or one that is traced already."},
+    {NULL, NULL, 0, NULL},
+};
+
+int asgi_init(PyObject *module)
+{
+    if (words_init(words, WORDS) < 0 || PyType_Ready(&RequestType) < 0 || (!under_way && !(under_way = PyDict_New()))) {
+        return -1;
+    }
+    if (PyModule_AddFunctions(module, FUNCTIONS) < 0 || PyModule_AddObjectRef(module, "asgi_under_way", under_way) < 0) {
+        return -1;
+    }
+    return PyModule_AddObjectRef(module, "AsgiRequest", (PyObject *)&RequestType);
+}
