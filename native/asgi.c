@@ -3,7 +3,14 @@
 
 #include <structmember.h>
 
-typedef struct {
+/* One of the two addresses by which a request under way is found. */
+typedef struct Place {
+    struct Place *next;
+    const void *address; /* NULL: not there */
+    struct Request *request;
+} Place;
+
+typedef struct Request {
     PyObject_HEAD
     vectorcallfunc vectorcall; /* it is the program's send */
     PyObject *send;
@@ -13,6 +20,7 @@ typedef struct {
     long status; /* 0: no response has begun */
     Span *span;
     PyObject *token, *bags; /* of attach(); of enter_baggage() or NULL */
+    Place by_scope, by_headers;
 } Request;
 
 enum {
@@ -30,7 +38,40 @@ static Word words[WORDS] = {
 
 /* Requests under way, by the addresses of their scope and of their headers: an application inside another is passed the same scope, or a
  * copy of it. */
-static PyObject *under_way;
+#define PLACES 256
+static Place *places[PLACES];
+static Py_ssize_t under_way;
+
+static Place **places_of(const void *address) { return &places[((uintptr_t)address >> 4) % PLACES]; }
+
+static void add_place(Place *place, Request *request, const void *address)
+{
+    Place **first = places_of(address);
+    *place = (Place){.next = *first, .address = address, .request = request};
+    *first = place;
+}
+
+static void remove_place(Place *place)
+{
+    if (place->address) {
+        Place **at = places_of(place->address);
+        while (*at != place) {
+            at = &(*at)->next;
+        }
+        *at = place->next;
+        place->address = NULL;
+    }
+}
+
+/* The youngest that has come with it, borrowed; or NULL. */
+static Request *under_way_with(const void *address)
+{
+    Place *place = address ? *places_of(address) : NULL;
+    while (place && place->address != address) {
+        place = place->next;
+    }
+    return place ? place->request : NULL;
+}
 
 static PyObject *value_of(PyObject *dict, int word) { return get(dict, words[word].str); }
 
@@ -190,18 +231,6 @@ static int take_baggage(Request *request, const Context *context)
     return request->bags ? 0 : -1;
 }
 
-static int register_address(Request *request, PyObject *o, int add)
-{
-    PyObject *address = PyLong_FromVoidPtr(o);
-    int result = !address ? -1 : add ? PyDict_SetItem(under_way, address, (PyObject *)request) : PyDict_DelItem(under_way, address);
-    Py_XDECREF(address);
-    if (result < 0 && !add) {
-        PyErr_Clear(); /* another request has the same headers, and has ended */
-        return 0;
-    }
-    return result;
-}
-
 static int begin(Request *request)
 {
     Caller caller;
@@ -220,14 +249,21 @@ static int begin(Request *request)
     return request->token ? 0 : -1;
 }
 
+static void set_out(Request *request)
+{
+    add_place(&request->by_scope, request, request->outer);
+    if (request->headers) {
+        add_place(&request->by_headers, request, request->headers);
+    }
+    under_way++;
+}
+
+/* Lets go of what is the program's. */
 static void forget(Request *request)
 {
-    if (request->outer) {
-        register_address(request, request->outer, 0);
-        if (request->headers) {
-            register_address(request, request->headers, 0);
-        }
-    }
+    under_way -= request->by_scope.address != NULL;
+    remove_place(&request->by_scope);
+    remove_place(&request->by_headers);
     Py_CLEAR(request->scope);
     Py_CLEAR(request->outer);
     Py_CLEAR(request->headers);
@@ -272,8 +308,8 @@ static PyObject *request_vectorcall(PyObject *type, PyObject *const *args, size_
     request->headers = Py_XNewRef(value_of(args[0], HEADERS));
     request->method = method_of(value_of(args[0], METHOD));
     PyObject_GC_Track(request);
-    if (begin(request) == 0 && register_address(request, request->outer, 1) == 0
-        && (!request->headers || register_address(request, request->headers, 1) == 0)) {
+    if (begin(request) == 0) {
+        set_out(request);
         return (PyObject *)request;
     }
     PyObject *error = PyErr_GetRaisedException();
@@ -283,7 +319,6 @@ static PyObject *request_vectorcall(PyObject *type, PyObject *const *args, size_
     if (leave(request) < 0) {
         PyErr_Clear();
     }
-    forget(request);
     Py_DECREF(request);
     PyErr_SetRaisedException(error);
     return NULL;
@@ -371,25 +406,16 @@ static PyObject *request_end(Request *request, PyObject *const *args, Py_ssize_t
 
 /* -- passes() -- */
 
-static Request *outer_of(PyObject *scope, PyObject *o)
-{
-    PyObject *address = o ? PyLong_FromVoidPtr(o) : NULL;
-    PyObject *request = address ? get(under_way, address) : NULL;
-    Py_XDECREF(address);
-    return (Request *)request;
-}
-
 /* No HTTP request, or one that is traced already. */
 static PyObject *passes(PyObject *module, PyObject *scope)
 {
     if (!PyDict_Check(scope) || !is_word(value_of(scope, TYPE), HTTP)) {
         Py_RETURN_TRUE;
     }
-    if (!PyDict_GET_SIZE(under_way)) {
-        Py_RETURN_FALSE;
+    Request *outer = under_way ? under_way_with(scope) : NULL;
+    if (under_way && !outer) {
+        outer = under_way_with(value_of(scope, HEADERS));
     }
-    Request *outer = outer_of(scope, scope);
-    outer = outer ? outer : outer_of(scope, value_of(scope, HEADERS));
     Span *span = outer ? span_current() : NULL;
     if (!span || memcmp(span->context.trace_id, outer->span->context.trace_id, 16)) {
         Py_RETURN_FALSE; /* another request, to which somebody gave the same list of headers */
@@ -413,10 +439,8 @@ static int traverse(Request *request, visitproc visit, void *arg)
 
 static int clear(Request *request)
 {
+    forget(request);
     Py_CLEAR(request->send);
-    Py_CLEAR(request->scope);
-    Py_CLEAR(request->outer);
-    Py_CLEAR(request->headers);
     Py_CLEAR(request->token);
     Py_CLEAR(request->bags);
     return 0;
@@ -449,17 +473,20 @@ static PyTypeObject RequestType = {
     .tp_vectorcall = request_vectorcall,
 };
 
+static PyObject *count_under_way(PyObject *module, PyObject *unused) { return PyLong_FromSsize_t(under_way); }
+
 static PyMethodDef FUNCTIONS[] = {
+    {"asgi_under_way", count_under_way, METH_NOARGS, "How many requests are under way."},
     {"asgi_passes", passes, METH_O, "Whether a scope is no HTTP request, or one that is traced already."},
     {NULL, NULL, 0, NULL},
 };
 
 int asgi_init(PyObject *module)
 {
-    if (words_init(words, WORDS) < 0 || PyType_Ready(&RequestType) < 0 || (!under_way && !(under_way = PyDict_New()))) {
+    if (words_init(words, WORDS) < 0 || PyType_Ready(&RequestType) < 0) {
         return -1;
     }
-    if (PyModule_AddFunctions(module, FUNCTIONS) < 0 || PyModule_AddObjectRef(module, "asgi_under_way", under_way) < 0) {
+    if (PyModule_AddFunctions(module, FUNCTIONS) < 0) {
         return -1;
     }
     return PyModule_AddObjectRef(module, "AsgiRequest", (PyObject *)&RequestType);

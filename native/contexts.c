@@ -10,31 +10,46 @@ typedef struct {
 
 static PyObject *span_key; /* where a Context keeps its span; NULL: spans of ours do not stand in contexts */
 
-/* A look: the context (new reference), or NULL without an exception. */
-static PyObject *look(Reader *reader, PyObject *context)
+static PyObject *context_of(PyObject *kind, PyObject *span)
+{
+    PyObject *entries = PyDict_New();
+    PyObject *made = entries && PyDict_SetItem(entries, span_key, span) == 0 ? PyObject_CallOneArg(kind, entries) : NULL;
+    Py_XDECREF(entries);
+    return made;
+}
+
+/* A context of our span alone: one call after another asks for the same. One that nobody else has kept is used for the next span. */
+static PyObject *alone(Reader *reader, PyObject *here)
+{
+    if (here != reader->span) {
+        int ours = reader->context && Py_REFCNT(reader->context) == 1;
+        PyObject *made = ours ? Py_NewRef(reader->context) : context_of(reader->kind, here);
+        if (!made || (ours && PyDict_SetItem(made, span_key, here) < 0)) {
+            Py_XDECREF(made);
+            return NULL;
+        }
+        Py_XSETREF(reader->span, Py_NewRef(here));
+        Py_XSETREF(reader->context, made);
+    }
+    return Py_NewRef(reader->context);
+}
+
+/* What is current, out of what the variable holds. New reference, or NULL with an exception. */
+static PyObject *merged(Reader *reader, PyObject *context)
 {
     if (!span_key) {
         return Py_NewRef(context);
     }
-    if ((PyObject *)Py_TYPE(context) != reader->kind) {
-        return NULL;
+    if ((PyObject *)Py_TYPE(context) == reader->kind) {
+        PyObject *here = (PyObject *)span_current(), *seen = get(context, span_key);
+        if (seen == here || (!here && Py_TYPE(seen) != &SpanType)) { /* a remote one that was attached as such */
+            return Py_NewRef(context);
+        }
+        if (here && !PyDict_GET_SIZE(context)) {
+            return alone(reader, here);
+        }
     }
-    PyObject *here = (PyObject *)span_current(), *seen = get(context, span_key);
-    if (seen == here || (!here && seen && Py_TYPE(seen) != &SpanType)) { /* a remote one that was attached as such */
-        return Py_NewRef(context);
-    }
-    return here && here == reader->span && !PyDict_GET_SIZE(context) ? Py_NewRef(reader->context) : NULL;
-}
-
-static PyObject *ask_slowly(Reader *reader, PyObject *context)
-{
-    PyObject *result = PyObject_CallNoArgs(reader->slow), *here = (PyObject *)span_current();
-    if (result && here && (PyObject *)Py_TYPE(context) == reader->kind && !PyDict_GET_SIZE(context)
-        && (PyObject *)Py_TYPE(result) == reader->kind && PyDict_GET_SIZE(result) == 1 && get(result, span_key) == here) {
-        Py_XSETREF(reader->span, Py_NewRef(here));
-        Py_XSETREF(reader->context, Py_NewRef(result));
-    }
-    return result;
+    return PyObject_CallNoArgs(reader->slow);
 }
 
 static PyObject *reader_call(PyObject *callable, PyObject *const *args, size_t nargsf, PyObject *kwnames)
@@ -50,10 +65,7 @@ static PyObject *reader_call(PyObject *callable, PyObject *const *args, size_t n
     if (!context) { /* no default: the API's own error */
         return PyObject_CallNoArgs(reader->slow);
     }
-    PyObject *found = look(reader, context);
-    if (!found) {
-        found = ask_slowly(reader, context);
-    }
+    PyObject *found = merged(reader, context);
     Py_DECREF(context);
     return found;
 }

@@ -228,7 +228,8 @@ class AsgiRequest:
         """Names the span after its route and ends it; lets go of the scope. `route` tells it where there are mounts
         before it. What that raises, or what is in the scope, is raised on, behind all that."""
 
-asgi_under_way: dict[int, AsgiRequest]
+def asgi_under_way() -> int:
+    """How many requests are under way."""
 
 def asgi_passes(scope: object, /) -> bool:
     """Whether a scope is no HTTP request, or one that is traced already: then its route is looked for in this one."""

@@ -13,7 +13,7 @@ from collections.abc import Awaitable, Callable, MutableMapping
 from types import ModuleType
 from typing import Any
 
-from aftertrace._native import AsgiRequest, asgi_passes, asgi_under_way
+from aftertrace._native import AsgiRequest, asgi_passes
 from aftertrace.record.boundaries.calls import Missing, guarded, patch, step_aside, unseen
 from aftertrace.record.boundaries.state import ledger
 
@@ -23,8 +23,6 @@ type Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 type App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 NAME = "asgi"
-
-_under_way = asgi_under_way  # by the addresses of their scopes and headers
 
 # What FastAPI may find as the global provider though the program has set none up.
 _OURS = {("aftertrace.record.otel", "Waiting"), ("aftertrace.record.otel", "TracerProvider")}
