@@ -80,121 +80,6 @@ static int is_word(PyObject *o, int word)
     return o == words[word].str || (o && PyUnicode_Check(o) && PyUnicode_CompareWithASCIIString(o, words[word].text) == 0);
 }
 
-/* Item of a list or tuple, borrowed; NULL: there is none. */
-static PyObject *item(PyObject *sequence, Py_ssize_t at)
-{
-    if (sequence && PyTuple_Check(sequence)) {
-        return at < PyTuple_GET_SIZE(sequence) ? PyTuple_GET_ITEM(sequence, at) : NULL;
-    }
-    return sequence && PyList_Check(sequence) && at < PyList_GET_SIZE(sequence) ? PyList_GET_ITEM(sequence, at) : NULL;
-}
-
-/* -- headers -- */
-
-enum Header { UNWANTED, TRACEPARENT, TRACESTATE, BAGGAGE, HOST, USER_AGENT };
-
-static enum Header header_of(PyObject *name)
-{
-    static const struct {
-        const char *name;
-        uint8_t length, header;
-    } WANTED[] = {{"host", 4, HOST}, {"baggage", 7, BAGGAGE}, {"tracestate", 10, TRACESTATE}, {"user-agent", 10, USER_AGENT},
-                  {"traceparent", 11, TRACEPARENT}};
-    if (!name || !PyBytes_Check(name)) {
-        return UNWANTED;
-    }
-    for (size_t i = 0; i < sizeof WANTED / sizeof *WANTED; i++) {
-        if (PyBytes_GET_SIZE(name) == WANTED[i].length && !memcmp(PyBytes_AS_STRING(name), WANTED[i].name, WANTED[i].length)) {
-            return (enum Header)WANTED[i].header;
-        }
-    }
-    return UNWANTED;
-}
-
-typedef struct {
-    PyObject *parent; /* the first traceparent, borrowed: bytes */
-    unsigned parents, states, bags;
-} Context;
-
-static PyObject *decoded(PyObject *bytes) { return PyUnicode_DecodeLatin1(PyBytes_AS_STRING(bytes), PyBytes_GET_SIZE(bytes), NULL); }
-
-static void tell_host(Told *told, PyObject *bytes)
-{
-    PyObject *text = decoded(bytes);
-    tell_own(told, KEY_ADDRESS, text ? host_of(text) : NULL);
-    Py_XDECREF(text);
-}
-
-static Context read_headers(PyObject *headers, Told *told)
-{
-    Context context = {NULL, 0, 0, 0};
-    PyObject *pair;
-    for (Py_ssize_t i = 0; (pair = item(headers, i)); i++) {
-        enum Header header = header_of(item(pair, 0));
-        PyObject *value = header ? item(pair, 1) : NULL;
-        if (!value || !PyBytes_Check(value)) {
-            continue;
-        }
-        if (header == HOST) {
-            tell_host(told, value);
-        } else if (header == USER_AGENT) {
-            tell_own(told, KEY_AGENT, decoded(value));
-        } else if (header == TRACEPARENT) {
-            context.parent = context.parents++ ? context.parent : value;
-        } else {
-            *(header == TRACESTATE ? &context.states : &context.bags) += 1;
-        }
-    }
-    return context;
-}
-
-/* All values of a header: a list of str, or NULL with an exception. */
-static PyObject *values_of(PyObject *headers, enum Header wanted)
-{
-    PyObject *pair, *values = PyList_New(0);
-    for (Py_ssize_t i = 0; values && (pair = item(headers, i)); i++) {
-        PyObject *value = header_of(item(pair, 0)) == wanted ? item(pair, 1) : NULL;
-        if (value && PyBytes_Check(value)) {
-            PyObject *text = decoded(value);
-            if (!text || PyList_Append(values, text) < 0) {
-                Py_CLEAR(values);
-            }
-            Py_XDECREF(text);
-        }
-    }
-    return values;
-}
-
-/* What propagation says of the caller where that takes more than one traceparent. New reference, None: there is none that counts. */
-static PyObject *remote_of(PyObject *headers)
-{
-    PyObject *parents = values_of(headers, TRACEPARENT), *states = parents ? values_of(headers, TRACESTATE) : NULL;
-    PyObject *remote = states ? read_remote(parents, states) : NULL;
-    Py_XDECREF(parents);
-    Py_XDECREF(states);
-    return remote;
-}
-
-/* Fills `caller`, or else `parent` (new reference) as Span takes it. 1: `caller`; 0: `parent`; -1: an exception. */
-static int find_parent(PyObject *headers, const Context *context, Caller *caller, PyObject **parent)
-{
-    int plain = propagation_is_plain();
-    if (plain && context->parents == 1 && !context->states) {
-        const char *text = PyBytes_AS_STRING(context->parent);
-        if (parse_traceparent((const uint8_t *)text, (size_t)PyBytes_GET_SIZE(context->parent), caller)) {
-            return 1;
-        }
-    } else if (context->parents) {
-        *parent = remote_of(headers);
-        if (*parent != Py_None) {
-            return *parent ? 0 : -1;
-        }
-        Py_CLEAR(*parent);
-    }
-    *parent = plain ? Py_NewRef(Py_None) : sampled_root();
-    return *parent ? 0 : -1;
-}
-
 /* -- the beginning -- */
 
 static int is_zero(PyObject *number) { return (((PyLongObject *)number)->long_value.lv_tag & 3) == 1; }
@@ -218,11 +103,11 @@ static void tell_scope(PyObject *scope, const Method *method, Told *told)
 }
 
 /* Makes the received baggage current. 0 or -1. */
-static int take_baggage(Request *request, const Context *context)
+static int take_baggage(Request *request, const Headers *given)
 {
-    PyObject *values = context->bags ? values_of(request->headers, BAGGAGE) : NULL;
+    PyObject *values = given->bags ? header_values(request->headers, HEADER_BAGGAGE) : NULL;
     if (!values) {
-        return context->bags ? -1 : 0;
+        return given->bags ? -1 : 0;
     }
     PyObject *header = parse_baggage(values);
     request->bags = header ? enter_baggage(header) : NULL;
@@ -237,9 +122,9 @@ static int begin(Request *request)
     Told told = {.count = 0};
     PyObject *parent = NULL;
     tell_scope(request->scope, request->method, &told);
-    Context context = read_headers(request->headers, &told);
-    int remote = find_parent(request->headers, &context, &caller, &parent);
-    if (remote >= 0 && take_baggage(request, &context) == 0) {
+    Headers given = read_headers(request->headers, &told);
+    int remote = headers_parent(request->headers, &given, &caller, &parent);
+    if (remote >= 0 && take_baggage(request, &given) == 0) {
         Attributes attributes = {.pairs = told.pairs, .left = told.count};
         request->span = span_start(request->method->str, KIND_SERVER, parent, remote ? &caller : NULL, &attributes, words[SCOPE_NAME].str);
         request->token = request->span ? span_attach(request->span) : NULL;

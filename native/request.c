@@ -1,5 +1,6 @@
 /* What requests of ASGI and WSGI have in common: attributes, the caller's context, how a response is told. */
 #include "request.h"
+#include "values_impl.h" /* lookup() */
 
 Word request_words[KEYS] = {
     [KEY_METHOD] = {"http.request.method", NULL}, [KEY_SCHEME] = {"url.scheme", NULL}, [KEY_PATH] = {"url.path", NULL},
@@ -52,14 +53,7 @@ const Method *method_of(PyObject *method)
 
 PyObject *method_attribute(const Method *method) { return method == &METHODS[METHODS_COUNT - 1] ? request_words[WORD_OTHER].str : method->str; }
 
-PyObject *get(PyObject *dict, PyObject *key)
-{
-    PyObject *value = PyDict_GetItemWithError(dict, key);
-    if (!value && PyErr_Occurred()) {
-        refuse(); /* an odd key's own comparison */
-    }
-    return value;
-}
+PyObject *get(PyObject *dict, PyObject *key) { return lookup(dict, key); }
 
 PyObject *text_of(PyObject *str) { return str && PyUnicode_Check(str) && PyUnicode_GET_LENGTH(str) ? str : NULL; }
 
@@ -221,6 +215,111 @@ static PyObject *set_propagation(PyObject *module, PyObject *args)
     Py_XSETREF(propagation.enter_baggage, Py_NewRef(enter));
     Py_XSETREF(propagation.leave_baggage, Py_NewRef(leave));
     Py_RETURN_NONE;
+}
+
+PyObject *item(PyObject *sequence, Py_ssize_t at)
+{
+    if (sequence && PyTuple_Check(sequence)) {
+        return at < PyTuple_GET_SIZE(sequence) ? PyTuple_GET_ITEM(sequence, at) : NULL;
+    }
+    return sequence && PyList_Check(sequence) && at < PyList_GET_SIZE(sequence) ? PyList_GET_ITEM(sequence, at) : NULL;
+}
+
+/* -- headers, as ASGI has them -- */
+
+static enum Header header_of(PyObject *name)
+{
+    static const struct {
+        const char *name;
+        uint8_t length, header;
+    } WANTED[] = {{"host", 4, HEADER_HOST}, {"baggage", 7, HEADER_BAGGAGE}, {"tracestate", 10, HEADER_TRACESTATE},
+                  {"user-agent", 10, HEADER_USER_AGENT}, {"traceparent", 11, HEADER_TRACEPARENT}};
+    if (!name || !PyBytes_Check(name)) {
+        return HEADER_UNWANTED;
+    }
+    for (size_t i = 0; i < sizeof WANTED / sizeof *WANTED; i++) {
+        if (PyBytes_GET_SIZE(name) == WANTED[i].length && !memcmp(PyBytes_AS_STRING(name), WANTED[i].name, WANTED[i].length)) {
+            return (enum Header)WANTED[i].header;
+        }
+    }
+    return HEADER_UNWANTED;
+}
+
+static PyObject *decoded(PyObject *bytes) { return PyUnicode_DecodeLatin1(PyBytes_AS_STRING(bytes), PyBytes_GET_SIZE(bytes), NULL); }
+
+static void tell_host(Told *told, PyObject *bytes)
+{
+    PyObject *text = decoded(bytes);
+    tell_own(told, KEY_ADDRESS, text ? host_of(text) : NULL);
+    Py_XDECREF(text);
+}
+
+Headers read_headers(PyObject *headers, Told *told)
+{
+    Headers given = {NULL, 0, 0, 0};
+    PyObject *pair;
+    for (Py_ssize_t i = 0; (pair = item(headers, i)); i++) {
+        enum Header header = header_of(item(pair, 0));
+        PyObject *value = header ? item(pair, 1) : NULL;
+        if (!value || !PyBytes_Check(value)) {
+            continue;
+        }
+        if (header == HEADER_HOST) {
+            tell_host(told, value);
+        } else if (header == HEADER_USER_AGENT) {
+            tell_own(told, KEY_AGENT, decoded(value));
+        } else if (header == HEADER_TRACEPARENT) {
+            given.parent = given.parents++ ? given.parent : value;
+        } else {
+            *(header == HEADER_TRACESTATE ? &given.states : &given.bags) += 1;
+        }
+    }
+    return given;
+}
+
+PyObject *header_values(PyObject *headers, enum Header wanted)
+{
+    PyObject *pair, *values = PyList_New(0);
+    for (Py_ssize_t i = 0; values && (pair = item(headers, i)); i++) {
+        PyObject *value = header_of(item(pair, 0)) == wanted ? item(pair, 1) : NULL;
+        if (value && PyBytes_Check(value)) {
+            PyObject *text = decoded(value);
+            if (!text || PyList_Append(values, text) < 0) {
+                Py_CLEAR(values);
+            }
+            Py_XDECREF(text);
+        }
+    }
+    return values;
+}
+
+/* What propagation says of the caller where that takes more than one traceparent. New reference, None: there is none that counts. */
+static PyObject *remote_of(PyObject *headers)
+{
+    PyObject *parents = header_values(headers, HEADER_TRACEPARENT), *states = parents ? header_values(headers, HEADER_TRACESTATE) : NULL;
+    PyObject *remote = states ? read_remote(parents, states) : NULL;
+    Py_XDECREF(parents);
+    Py_XDECREF(states);
+    return remote;
+}
+
+int headers_parent(PyObject *headers, const Headers *given, Caller *caller, PyObject **parent)
+{
+    int plain = propagation_is_plain();
+    if (plain && given->parents == 1 && !given->states) {
+        const char *text = PyBytes_AS_STRING(given->parent);
+        if (parse_traceparent((const uint8_t *)text, (size_t)PyBytes_GET_SIZE(given->parent), caller)) {
+            return 1;
+        }
+    } else if (given->parents) {
+        *parent = remote_of(headers);
+        if (*parent != Py_None) {
+            return *parent ? 0 : -1;
+        }
+        Py_CLEAR(*parent);
+    }
+    *parent = plain ? Py_NewRef(Py_None) : sampled_root();
+    return *parent ? 0 : -1;
 }
 
 /* -- how it ends -- */

@@ -25,7 +25,7 @@ typedef struct {
 const Method *method_of(PyObject *method); /* as a span is named: HTTP, where it is none of those that are known */
 PyObject *method_attribute(const Method *method); /* borrowed: _OTHER for HTTP */
 
-PyObject *get(PyObject *dict, PyObject *key); /* borrowed, or NULL */
+PyObject *get(PyObject *dict, PyObject *key); /* borrowed, or NULL, too where a key's __eq__ could run: what is borrowed stays */
 PyObject *text_of(PyObject *str);             /* what is a str and not empty, else NULL */
 
 /* -- attributes on their way into a record -- */
@@ -63,6 +63,23 @@ PyObject *sampled_root(void);
 PyObject *parse_baggage(PyObject *headers);
 PyObject *enter_baggage(PyObject *header); /* Py_None where there is none */
 int leave_baggage(PyObject *entered);      /* 0 or -1 */
+
+/* -- headers, as ASGI has them: a list of pairs of bytes -- */
+
+PyObject *item(PyObject *sequence, Py_ssize_t at); /* of a list or tuple, borrowed; NULL: there is none */
+
+enum Header { HEADER_UNWANTED, HEADER_TRACEPARENT, HEADER_TRACESTATE, HEADER_BAGGAGE, HEADER_HOST, HEADER_USER_AGENT };
+
+typedef struct {
+    PyObject *parent; /* the first traceparent, borrowed: bytes */
+    unsigned parents, states, bags;
+} Headers;
+
+Headers read_headers(PyObject *headers, Told *told);                    /* tells host and user agent */
+PyObject *header_values(PyObject *headers, enum Header wanted);         /* a list of str, or NULL with an exception */
+
+/* Fills `caller`, or else `parent` (new reference) as Span takes it. 1: `caller`; 0: `parent`; -1: an exception. */
+int headers_parent(PyObject *headers, const Headers *given, Caller *caller, PyObject **parent);
 
 /* -- how it ends -- */
 

@@ -1,5 +1,6 @@
 /* What the files of value capture share: values.c (dispatch, containers), scalars.c (numbers, text, time), objects.c (attributes, exceptions),
- * classes.c, library.c and arrays.c (types known by their layout), dicts.c (reading tables). Nothing else includes this. */
+ * classes.c, library.c and arrays.c (types known by their layout), dicts.c (reading tables). Nothing else includes this, but request.c
+ * for lookup(). */
 #ifndef AFTERTRACE_VALUES_IMPL_H
 #define AFTERTRACE_VALUES_IMPL_H
 
