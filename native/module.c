@@ -1,5 +1,6 @@
 /* aftertrace._native: the module, and the functions that steer the recorder of this process (contract: _native.pyi). */
 #include "classes.h"
+#include "names.h"
 #include "capture.h"
 #include "events.h"
 #include "governor.h"
@@ -47,6 +48,7 @@ static int open_ring(void)
 static int take_keys(PyObject *keys)
 {
     redact_reset();
+    names_forget();
     PyObject *fast = keys ? PySequence_Fast(keys, "keys is a sequence of str") : PyTuple_New(0);
     if (!fast)
         return -1;

@@ -6,6 +6,7 @@
 #endif
 
 #include "classes.h"
+#include "names.h"
 #include "redact.h"
 #include "told.h"
 #include "values_impl.h"
@@ -13,17 +14,14 @@
 #define ATTRIBUTE_NAME_MAX 100
 #define ATTRIBUTE_MIN (ITEM_MIN + 16) /* least room of an attribute: its name, cut, and its value */
 
-static PyObject *dunder_name, *notes_name, *sort_order_name, *sqlalchemy_name;
+static PyObject *dunder_name;
 
 int objects_init(void)
 {
     if (!dunder_name) {
         dunder_name = PyUnicode_InternFromString("__name__");
-        notes_name = PyUnicode_InternFromString("__notes__");
-        sort_order_name = PyUnicode_InternFromString("_sort_order_");
-        sqlalchemy_name = PyUnicode_InternFromString("_sa_instance_state");
     }
-    return dunder_name && notes_name && sort_order_name && sqlalchemy_name ? 0 : -1;
+    return dunder_name && names_init() == 0 ? 0 : -1;
 }
 
 /* -- names -- */
@@ -48,7 +46,7 @@ void put_type(Out *out, PyTypeObject *type, size_t keep)
 }
 
 /* Dunder attributes are the machinery of classes and libraries, not the program's state. */
-static int is_dunder(int kind, const void *data, Py_ssize_t n)
+int is_dunder(int kind, const void *data, Py_ssize_t n)
 {
     return n > 4 && PyUnicode_READ(kind, data, 0) == '_' && PyUnicode_READ(kind, data, 1) == '_'
         && PyUnicode_READ(kind, data, n - 1) == '_' && PyUnicode_READ(kind, data, n - 2) == '_';
@@ -60,9 +58,6 @@ static int is_models_data(const char *name, PyObject *value)
     return (!strcmp(name, "__pydantic_extra__") || !strcmp(name, "__pydantic_private__")) && value && PyDict_CheckExact(value)
         && PyDict_GET_SIZE(value);
 }
-
-/* Of an enumeration's member and of SQLAlchemy: their machinery, beside the program's state. */
-static int is_machinery(PyObject *name) { return name == sort_order_name || name == sqlalchemy_name; }
 
 /* -- attributes -- */
 
@@ -79,7 +74,7 @@ typedef struct {
 } Fields;
 
 typedef struct {
-    PyObject *name;     /* from a dict, or NULL: */
+    const Name *name;   /* from a dict, or NULL: */
     const char *c_name; /* from a slot, UTF-8 */
     PyObject *value;
 } Field;
@@ -96,9 +91,9 @@ static int next_entry(Fields *fields, Field *field)
 {
     PyObject *key, *value;
     while (fields->has_entries && entries_next(&fields->entries, &key, &value)) {
-        if (PyUnicode_Check(key) && !is_machinery(key)
-            && (!is_dunder((int)PyUnicode_KIND(key), PyUnicode_DATA(key), PyUnicode_GET_LENGTH(key)) || key == notes_name)) {
-            *field = (Field){.name = key, .value = value};
+        const Name *name = PyUnicode_Check(key) ? name_of(key) : NULL;
+        if (name && !name->is_hidden) {
+            *field = (Field){.name = name, .value = value};
             return 1;
         }
     }
@@ -215,19 +210,20 @@ uint32_t value_object_fingerprint(PyObject *o) { return print_of_object(o, class
 /* A name that does not fit ends in an ellipsis. max <= ATTRIBUTE_NAME_MAX, and enough for that. */
 static void put_field_name(Out *out, const Field *field, size_t max)
 {
-    if (field->name && PyUnicode_IS_ASCII(field->name) && (size_t)PyUnicode_GET_LENGTH(field->name) <= max) {
-        put_str(out, PyUnicode_DATA(field->name), (size_t)PyUnicode_GET_LENGTH(field->name));
+    PyObject *name = field->name ? field->name->name : NULL;
+    if (name && field->name->size && field->name->size <= max) {
+        put_raw(out, field->name->text, field->name->size);
         return;
     }
     char text[ATTRIBUTE_NAME_MAX];
-    size_t n = field->name ? utf8_prefix((uint8_t *)text, max, field->name) : strnlen(field->c_name, max), points = 0;
-    if (!field->name) {
+    size_t n = name ? utf8_prefix((uint8_t *)text, max, name) : strnlen(field->c_name, max), points = 0;
+    if (!name) {
         memcpy(text, field->c_name, n);
     }
     for (size_t i = 0; i < n; i++) {
         points += ((uint8_t)text[i] & 0xc0) != 0x80;
     }
-    if (field->name ? points < (size_t)PyUnicode_GET_LENGTH(field->name) : field->c_name[n] != 0) {
+    if (name ? points < (size_t)PyUnicode_GET_LENGTH(name) : field->c_name[n] != 0) {
         if (n > max - 3) {
             for (n = max - 3; n && ((uint8_t)text[n] & 0xc0) == 0x80; n--) { /* cut between code points */
             }
@@ -240,7 +236,23 @@ static void put_field_name(Out *out, const Field *field, size_t max)
 
 static int is_sensitive_field(const Field *field)
 {
-    return (field->name ? redact_name(field->name) : redact_text(field->c_name, strlen(field->c_name))) && !redact_is_empty(field->value);
+    return (field->name ? field->name->is_sensitive : redact_text(field->c_name, strlen(field->c_name))) && !redact_is_empty(field->value);
+}
+
+/* What most attributes are, where there is much room: 1; or nothing, for all others: 0. */
+static int write_quick_field(Out *out, const Field *field, const Caps *caps, size_t left)
+{
+    if (!field->name || !field->name->size || field->name->is_sensitive || caps->text < QUICK_TEXT
+        || out_left(out) < NAME_TEXT + VALUE_MIN + left * ATTRIBUTE_MIN) {
+        return 0;
+    }
+    uint8_t *at = out->at;
+    put_raw(out, field->name->text, field->name->size);
+    if (value_quick(out, field->value)) {
+        return 1;
+    }
+    out->at = at;
+    return 0;
 }
 
 /* A count of attributes, and why there are not more, which are known only when those are written. */
@@ -279,6 +291,10 @@ static size_t write_fields(Out *out, PyObject *o, const Class *class, const Caps
     while (fields_next(&fields, &field)) {
         if (n == count->most) {
             return n;
+        }
+        if (write_quick_field(out, &field, caps, left)) {
+            n++;
+            continue;
         }
         uint8_t *end = out->end;
         size_t share = out_left(out) / (left > n ? left - n : 1);
@@ -323,8 +339,8 @@ void write_object(Out *out, PyObject *o, const Class *class, const Caps *caps, u
         return;
     }
     Caps lean = *caps;
-    if (class->is_library) { /* in full depth only where it is the value itself */
-        depth = depth + 1 < caps->depth ? 0 : depth;
+    if (class->is_library) { /* looked into only where it is the value itself */
+        depth = depth < caps->depth ? 0 : depth;
         lean.fields = lean.fields < LIBRARY_FIELDS ? lean.fields : LIBRARY_FIELDS;
         lean.items = lean.items < LIBRARY_ITEMS ? lean.items : LIBRARY_ITEMS;
         caps = &lean;

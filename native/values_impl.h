@@ -104,6 +104,7 @@ int objects_init(void);
 void put_type(Out *out, PyTypeObject *type, size_t keep); /* the type's name as `str`, leaving `keep` bytes of the room */
 void write_object(Out *out, PyObject *o, const Class *class, const Caps *caps, unsigned depth);
 void write_exception(Out *out, PyObject *o, const Class *class, const Caps *caps, unsigned depth);
+int is_dunder(int kind, const void *data, Py_ssize_t n);
 int is_named_type(PyTypeObject *type); /* functions, classes, modules ... */
 void write_named(Out *out, PyObject *o);
 
