@@ -128,6 +128,7 @@ def changes(seen: Recorded, function: str) -> list[LevelChange]:
     ]
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize("name", ADVERSARIES)
 def test_the_budget_is_kept(tmp_path: Path, name: str) -> None:
     text = PRELUDE + ADVERSARIES[name] + "\ntold(hot)\n"
@@ -159,10 +160,11 @@ def both():
 """
 
 
+@pytest.mark.alone
 def test_the_hottest_code_is_shed_and_cold_code_keeps_its_lines(tmp_path: Path) -> None:
     seen = run(tmp_path, PRELUDE + "N = 12" + COLD + "\ntold(both)\ncold(77)\n", budget=0.02, **FIXED)
     found = said(seen)
-    assert (found["levels"]["fib"], found["levels"]["cold"]) == (0, 2)
+    assert found["levels"]["fib"] < found["levels"]["cold"] == 2
     last = [one for one in steps_at_end(seen) if one.function == "cold"]
     assert [(one.kind, one.names) for one in last] == [
         ("Start", {"n": 77}),
@@ -184,10 +186,11 @@ def steps_at_end(seen: Recorded) -> list[Any]:
     ]
 
 
+@pytest.mark.alone
 def test_what_was_hot_comes_back(tmp_path: Path) -> None:
     text = (
         PRELUDE
-        + "N = 7"
+        + "N = 9"
         + COLD
         + """
 told(both)
@@ -209,6 +212,7 @@ fib(3)
     assert [one.value for one in steps(seen, "fib", "Return")][-1] == 2
 
 
+@pytest.mark.alone
 def test_code_in_focus_is_shed_last(tmp_path: Path) -> None:
     text = (
         PRELUDE
