@@ -14,7 +14,7 @@ cp -r setup.py pyproject.toml MANIFEST.in README.md LICENSE native src "$build"
 )
 echo "== the extension's tests under AddressSanitizer and UBSan"
 LD_PRELOAD="$(gcc -print-file-name=libasan.so) $(gcc -print-file-name=libubsan.so)" ASAN_OPTIONS=detect_leaks=0 \
-    PYTHONPATH="$build/src" "$python" -P -m pytest -q -p no:cacheprovider -n "${WORKERS:-0}" --dist worksteal tests/native_values tests/record_native
+    PYTHONPATH="$build/src" "$python" -P -m pytest -q -p no:cacheprovider -n "${WORKERS:-0}" --dist worksteal -m "not alone" tests/native_values tests/record_native
 echo "== the ring's reader on rings that are damaged at random"
 "$python" -P tests/fuzz/corpus.py "$build/rings"
 gcc -std=gnu11 -g -O1 -Wall -Wextra -Werror -fsanitize=address,undefined -fno-sanitize-recover=undefined -DSTANDALONE -Inative \
