@@ -3,8 +3,8 @@ PYTHONS ?= 3.13 3.12
 STAMPS  := $(PYTHONS:%=.venv/%/.installed)
 FIRST   := $(firstword $(PYTHONS))
 SOURCES := $(shell find src native examples -type f -name '*.py' -o -type f -name '*.[ch]' -o -type f -name '*.sql' -o -type f -name '*.pyi' -o -type f -path 'examples/*.json') pyproject.toml setup.py MANIFEST.in
-# Test processes side by side: one more than the smallest machine's cores, since most tests wait for processes of theirs.
-WORKERS ?= 3
+# Test processes side by side, each with processes of its own.
+WORKERS ?= 2
 PYTEST_ARGS ?=
 DEMO_ARGS ?=
 

@@ -32,6 +32,7 @@ SERVE = """
 import socket, sys, uvicorn
 listener = socket.socket()
 listener.bind(("127.0.0.1", 0))
+listener.listen(64)
 print(listener.getsockname()[1], flush=True)
 try:
     uvicorn.Server(uvicorn.Config(app, log_level="critical")).run(sockets=[listener])

@@ -57,7 +57,8 @@ class Agent:
         self._listener = socket.socket(socket.AF_UNIX)
         self._listener.bind(str(path))
         self._listener.listen(64)
-        threading.Thread(target=self._accept, daemon=True).start()
+        self._thread = threading.Thread(target=self._accept, daemon=True)
+        self._thread.start()
 
     def _accept(self) -> None:
         while True:
@@ -96,6 +97,7 @@ class Agent:
 
     def close(self) -> None:
         self._listener.shutdown(socket.SHUT_RDWR)
+        self._thread.join()  # one that it has just accepted is closed too
         self._listener.close()
         for process in self.processes:
             with suppress(OSError):
