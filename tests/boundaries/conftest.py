@@ -148,7 +148,7 @@ class Agent:
         self.pids: list[int] = []
         self._threads: list[threading.Thread] = []
         self._slices: list[tuple[int, str, list[Record]]] = []
-        self._readers: dict[int, tuple[_native.Reader, int]] = {}
+        self._readers: list[tuple[_native.Reader, int]] = []
         self._lock = threading.Lock()
         self._listener = socket.socket(socket.AF_UNIX)
         self._listener.bind(str(path))
@@ -180,7 +180,7 @@ class Agent:
                     if isinstance(message, Ring) and reader is not None:
                         pid = message.pid
                         self.pids.append(pid)
-                        self._readers[id(connection)] = (reader, pid)
+                        self._readers.append((reader, pid))
                         with suppress(OSError):
                             handover.send(connection, Ok("test"))
                 if not data:
@@ -188,7 +188,7 @@ class Agent:
 
     def look(self) -> None:
         with self._lock:
-            for reader, pid in list(self._readers.values()):
+            for reader, pid in list(self._readers):
                 while slices := reader.poll():
                     assert not reader.lost_bytes
                     for _, trace, _, data in slices:
