@@ -18,6 +18,8 @@ pytestmark = [pytest.mark.whole, pytest.mark.timeout(600)]
 DEMO = [sys.executable, "-P", "-m", "aftertrace", "demo"]
 SEED = 977
 
+pytestmark = pytest.mark.alone  # a demo beside another one does not start
+
 
 def environment() -> dict[str, str]:
     return {name: value for name, value in os.environ.items() if not name.startswith(("AFTERTRACE_", "PYTHON"))}
@@ -94,4 +96,7 @@ def test_interrupted_it_leaves_nothing_running(tmp_path: Path) -> None:
     _, errors = demo.communicate(timeout=60)
     assert demo.returncode == 130
     assert "Traceback" not in errors
+    deadline = time.monotonic() + 10
+    while processes_in(directory) and time.monotonic() < deadline:  # killed ones are still there for a moment
+        time.sleep(0.1)
     assert processes_in(directory) == []
