@@ -13,12 +13,11 @@ from typing import Any
 
 import pytest
 
-pytestmark = [pytest.mark.whole, pytest.mark.timeout(600)]
+# alone: a demo beside another one does not start
+pytestmark = [pytest.mark.whole, pytest.mark.alone, pytest.mark.timeout(600)]
 
 DEMO = [sys.executable, "-P", "-m", "aftertrace", "demo"]
 SEED = 977
-
-pytestmark = pytest.mark.alone  # a demo beside another one does not start
 
 
 def environment() -> dict[str, str]:
