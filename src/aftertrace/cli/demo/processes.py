@@ -9,6 +9,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 import urllib.error
 import urllib.request
@@ -81,7 +82,7 @@ class Processes:
 
     def start(self, name: str, command: Sequence[str], *, env: Mapping[str, str], cwd: Path) -> Process:
         log = self.logs / f"{name}.log"
-        with log.open("ab") as output:
+        with log.open("ab") as output, _uninterrupted():
             popen = subprocess.Popen(
                 command,
                 env=dict(env),
@@ -91,8 +92,8 @@ class Processes:
                 stderr=output,
                 start_new_session=True,
             )
-        process = Process(name, popen, log)
-        self.started.append(process)
+            process = Process(name, popen, log)
+            self.started.append(process)
         return process
 
     def stop(self) -> None:
@@ -110,6 +111,24 @@ class Processes:
             process.stop(signal.SIGKILL)
             process.wait(time.monotonic() + STOP_SECONDS)
         self.started = [process for process in self.started if process not in processes]
+
+
+@contextlib.contextmanager
+def _uninterrupted() -> Iterator[None]:
+    """Ctrl-C and SIGTERM wait until its end: nobody would know of a process that was just being started."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    held: list[int] = []
+    numbers = [one for one in (signal.SIGINT, signal.SIGTERM) if callable(signal.getsignal(one))]
+    before = {one: signal.signal(one, lambda caught, _: held.append(caught)) for one in numbers}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+        if held:
+            signal.raise_signal(held[0])
 
 
 @contextlib.contextmanager

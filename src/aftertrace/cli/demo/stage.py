@@ -15,7 +15,7 @@ from typing import Any, Self
 
 from aftertrace.cli import client
 from aftertrace.cli.demo import variants
-from aftertrace.cli.demo.processes import DemoFailed, Processes, Shop, free_ports, wait_until
+from aftertrace.cli.demo.processes import DemoFailed, Process, Processes, Shop, free_ports, wait_until
 from aftertrace.cli.demo.sources import shop_sources
 from aftertrace.cli.demo.variants import Truth
 from aftertrace.errors import Unavailable
@@ -24,6 +24,7 @@ from aftertrace.settings import Settings, from_environment
 KEPT_SECONDS = 30.0  # from a failure until it can be asked for
 SETTLED_SECONDS = 2.0  # a kept request that did not grow for so long is whole
 COMMAND_SECONDS = 60.0
+TRIES = 3  # to get ports: somebody may take them between our look and the server's start
 RECORDED = ("--level", "lines", "--budget", "100%")
 
 type Row = dict[str, Any]
@@ -59,21 +60,31 @@ class Stage:
 
     def up(self) -> None:
         """Server and agent, on their usual ports where these are free. Raises Unavailable."""
-        otlp, api = _ports()
+        for tries in reversed(range(TRIES)):
+            ports = _ports()
+            up = self._start(*ports)
+            try:
+                wait_until(self._is_up, up)
+            except Unavailable:
+                if not tries or up.popen.poll() is None or all(map(_free, ports)):
+                    raise
+            else:
+                return
+
+    def _start(self, otlp: int, api: int) -> Process:
         self.settings = self.settings.replace(
             endpoint=f"http://127.0.0.1:{otlp}", server=f"http://127.0.0.1:{api}", token=""
         )
         self.env = _environment(self.settings, self.directory)
         options = ["--otlp-port", str(otlp), "--api-port", str(api), "--store", self.settings.store_dir]
-        up = self.processes.start("up", aftertrace("up", *options), env=self.env, cwd=self.directory)
-        wait_until(lambda: self._answers() and Path(self.settings.agent_socket).exists(), up)
+        return self.processes.start("up", aftertrace("up", *options), env=self.env, cwd=self.directory)
 
-    def _answers(self) -> bool:
+    def _is_up(self) -> bool:
         try:
             client.ask("ls", settings=self.settings)
         except Unavailable:
             return False
-        return True
+        return Path(self.settings.agent_socket).exists()
 
     def shop(self, name: str, seed: int | None) -> Shop:
         """A variant of the shop, every process of it under ``aftertrace run``, ready for customers."""
