@@ -56,7 +56,9 @@ class Value:
     items: tuple[Value, ...] = ()
     entries: tuple[tuple[Value, Value], ...] = ()
     attributes: tuple[tuple[str, Value], ...] = ()
-    size: int | None = None  # true length where it has one: code points, bytes, items, bits (big int)
+    size: int | None = (
+        None  # true length where it has one: code points, bytes, items, bits (negative for an int below 0)
+    )
     identity: int = 0  # address / 16; 0: none
     missing: Missing | None = None  # why it, or the rest of it, was not captured
 

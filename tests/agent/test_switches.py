@@ -42,9 +42,11 @@ stop.set()
 thread.join()
 """
 DYING = """
-import os, sys, time
+import os, signal, sys, time
 print(os.getpid(), flush=True)
 number = int(sys.stdin.readline())
+if number == signal.SIGHUP:
+    signal.signal(number, signal.SIG_DFL)  # nohup ignores it
 os.kill(os.getpid(), number)
 time.sleep(20)
 """

@@ -7,7 +7,7 @@ from contextlib import suppress
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from aftertrace import _native
@@ -201,6 +201,7 @@ def test_a_value_reads_as_it_was_written_and_as_json(value: Value) -> None:
     ),
     st.integers(80, 5000),
 )
+@example({"": None, "0": [[], [], frozenset({-(1 << 88), -1})]}, 113)
 def test_what_the_recorder_writes_is_read_whole_in_any_room(value: object, room: int) -> None:
     data = _native.encode_value(value, depth=6, room=room)
     assert len(data) <= room

@@ -76,7 +76,7 @@ def truth(value: Value) -> bool:
         return truth(value.items[0])
     value = content(value)
     if value.size is not None and value.kind in {ValueKind.SEQUENCE, ValueKind.MAPPING, ValueKind.SCALAR}:
-        return value.size > 0
+        return value.size != 0
     if value.kind is ValueKind.SCALAR:
         return value.scalar is not None and bool(value.scalar) if value.type != "ellipsis" else True
     if value.kind in {ValueKind.NAMED, ValueKind.EXCEPTION}:

@@ -128,7 +128,7 @@ def _scalar(value: Value, width: int) -> str:
             shown = f"bytearray({shown})"
         return f"{shown}… {value.size:,} in all" if cut and len(scalar) <= width else shown
     if scalar is None and value.type == "int":
-        return f"<int of {value.size or 0:,} bits>"
+        return f"<{'negative ' if (value.size or 0) < 0 else ''}int of {abs(value.size or 0):,} bits>"
     if scalar is None and value.type != "NoneType":
         return {"ellipsis": "...", "NotImplementedType": "NotImplemented"}.get(value.type, "None")
     if isinstance(scalar, int) and scalar.bit_length() > 8 * width:

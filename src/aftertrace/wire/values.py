@@ -70,7 +70,7 @@ def _bigint(reader: Reader, _tag: int, _depth: int) -> Value:
     negative, bits = reader.u8(), reader.varint()
     magnitude = reader.raw(reader.varint())
     if not magnitude:
-        return Value(ValueKind.SCALAR, "int", None, size=bits, missing=Missing.SIZE)
+        return Value(ValueKind.SCALAR, "int", None, size=-bits if negative else bits, missing=Missing.SIZE)
     number = int.from_bytes(magnitude, "little")
     return Value(ValueKind.SCALAR, "int", -number if negative else number, size=bits)
 
@@ -273,7 +273,8 @@ def _encode_scalar(value: Value) -> bytes:
 def _encode_int(value: Value) -> bytes:
     number = value.scalar
     if not isinstance(number, int):
-        return b"\x07\x00" + varint(value.size or 0) + b"\x00"
+        bits = value.size or 0
+        return b"\x07" + bytes([bits < 0]) + varint(abs(bits)) + b"\x00"
     if value.size is None and -(1 << 63) <= number < 1 << 63:
         return b"\x06" + svarint(number)
     bits = number.bit_length()

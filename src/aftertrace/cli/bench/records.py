@@ -55,9 +55,12 @@ def of_requests(server: Server) -> Left:
 def ring_of(pid: int) -> int:
     """A descriptor of the process's ring, found among its open files. Raises BenchFailed when there is none."""
     for link in Path(f"/proc/{pid}/fd").iterdir():
-        if "memfd" not in os.fspath(link.readlink()):
+        try:
+            if "memfd" not in os.fspath(link.readlink()):
+                continue
+            fd = os.open(link, os.O_RDONLY)
+        except FileNotFoundError:  # it was closed meanwhile
             continue
-        fd = os.open(link, os.O_RDONLY)
         try:
             _native.Reader(fd).close()
         except ValueError:
