@@ -53,8 +53,8 @@ def test_each_row_has_its_figures(table: Table) -> None:
         assert rows[name].agent
         assert rows[name].records["SpanStart"] > 0
     assert all(rows[name].within is not None for name in levels[1:])
-    shares = [(one.calls, one.lines) for name in levels[:3] if (one := rows[name].fidelity)]
-    assert shares == [(0, 0), (1, 0), (1, 1)]
+    shares = [(one.calls, one.lines, one.source) for name in levels[:3] if (one := rows[name].fidelity)]
+    assert shares == [(0, 0, 0), (1, 0, 0), (1, 1, 1)]
     assert table.failed == {"absent": "it is not there"}
 
 

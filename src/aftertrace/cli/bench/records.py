@@ -24,10 +24,12 @@ OUTSIDE = "(spans, segments, logs)"
 
 @dataclass(frozen=True, slots=True)
 class Left:
-    """Per request: records by kind, and (records, bytes) of the functions that have most bytes."""
+    """Per request: records by kind, (records, bytes) of the functions that have most bytes, and how many lines of
+    source it was seen to run, each counted once."""
 
     kinds: dict[str, float]
     functions: dict[str, tuple[float, float]]
+    source: float
 
 
 def of_requests(server: Server) -> Left:
@@ -44,11 +46,12 @@ def of_requests(server: Server) -> Left:
         server.rest()
         time.sleep(QUIET_S)
         requests = max(server.ask().requests - before, 1)
-        kinds, bytes_, counts = _count(reader)
+        kinds, bytes_, counts, source = _count(reader)
     most = bytes_.most_common(FUNCTIONS)
     return Left(
         {kind: round(count / requests, 2) for kind, count in sorted(kinds.items())},
         {name: (round(counts[name] / requests, 2), round(size / requests)) for name, size in most},
+        round(source / requests, 2),
     )
 
 
@@ -81,16 +84,17 @@ def _reader(pid: int) -> Iterator[_native.Reader]:
         yield reader
 
 
-def _count(reader: _native.Reader) -> tuple[Counter[str], Counter[str], Counter[str]]:
-    """Records by kind, bytes by function, records by function."""
+def _count(reader: _native.Reader) -> tuple[Counter[str], Counter[str], Counter[str], int]:
+    """Records by kind, bytes by function, records by function, lines of source over all traces."""
     kinds: Counter[str] = Counter()
     bytes_: Counter[str] = Counter()
     counts: Counter[str] = Counter()
     names: dict[int, str] = {}
     codes: dict[int, int] = {}  # of activations
+    source: set[tuple[bytes | None, int, int]] = set()
     while slices := reader.poll():
         names |= {code.id: code.qualname for code in definitions.decode(reader.definitions()).codes.values()}
-        for _, _, _, data in slices:
+        for _, trace, _, data in slices:
             found = _decoded(data)
             for one, following in zip(found, [*(record.offset for record in found[1:]), len(data)], strict=True):
                 activation = getattr(one, "activation", 0)
@@ -98,9 +102,11 @@ def _count(reader: _native.Reader) -> tuple[Counter[str], Counter[str], Counter[
                     codes[activation] = one.code
                 function = names.get(codes.get(activation, -1), "(begun before)") if activation else OUTSIDE
                 kinds[type(one).__name__] += 1
+                if isinstance(one, records.Line):
+                    source.add((trace, codes.get(activation, -1), one.line))
                 counts[function] += 1
                 bytes_[function] += following - one.offset
-    return kinds, bytes_, counts
+    return kinds, bytes_, counts, len(source)
 
 
 def _decoded(data: bytes) -> list[records.Record]:

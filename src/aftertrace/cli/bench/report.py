@@ -32,6 +32,7 @@ class Fidelity:
 
     calls: float
     lines: float
+    source: float  # lines of source, however often they ran
 
 
 @dataclass(frozen=True, slots=True)
@@ -208,12 +209,12 @@ def _fidelity(found: Found, left: Left) -> Fidelity | None:
     calls, lines = (found.levels.get(f"{OURS} {level}") for level in ("calls", "lines"))
     if not calls or not lines:
         return None
-    started, ran = calls[-1].left.kinds.get("Start", 0), lines[-1].left.kinds.get("Line", 0)
+    whole = lines[-1].left
+    started, ran = calls[-1].left.kinds.get("Start", 0), whole.kinds.get("Line", 0)
     if not started or not ran:
         return None
-    return Fidelity(
-        round(min(left.kinds.get("Start", 0) / started, 1.0), 3), round(min(left.kinds.get("Line", 0) / ran, 1.0), 3)
-    )
+    shares = left.kinds.get("Start", 0) / started, left.kinds.get("Line", 0) / ran, left.source / whole.source
+    return Fidelity(*(round(min(share, 1.0), 3) for share in shares))
 
 
 def _added(found: Found, name: str) -> dict[str, Any]:
@@ -283,8 +284,8 @@ def _seen(name: str, tables: Sequence[Table]) -> str:
     shares = [row.fidelity for one in tables for row in one.rows if row.name == name and row.fidelity]
     if not shares:
         return "graph, calls, lines and values as the budget allows"
-    calls, lines = (statistics.median(getattr(one, kind) for one in shares) for kind in ("calls", "lines"))
-    return f"graph, {calls:.0%} of calls with values, {lines:.0%} of lines"
+    calls, source = (statistics.median(getattr(one, kind) for one in shares) for kind in ("calls", "source"))
+    return f"graph, {calls:.0%} of calls with values, {source:.0%} of a request's lines"
 
 
 def _approach(name: str, members: Container[str], tables: Sequence[Table], fidelity: str, safe: str) -> Approach:

@@ -11,7 +11,7 @@ from aftertrace.cli.bench.estimates import Added, Estimate
 from aftertrace.cli.bench.report import Approach, Row, Table
 from aftertrace.show.console import Console
 
-_HEAD = ("", "CPU/request", "throughput", "in process", "p50", "p99", "bytes", "calls/lines", "agent", "verdict")
+_HEAD = ("", "CPU/request", "throughput", "in process", "p50", "p99", "bytes", "recorded", "agent", "verdict")
 
 
 def render(tables: Sequence[Table], page: Sequence[Approach], machine: dict[str, Any], console: Console) -> str:
@@ -55,7 +55,7 @@ def _cells(row: Row) -> tuple[str, ...]:
         late or _added(row.p50),
         late or _added(row.p99),
         _size(row.bytes),
-        f"{row.fidelity.calls:.0%}/{row.fidelity.lines:.0%}" if row.fidelity else "",
+        f"{row.fidelity.calls:.0%}/{row.fidelity.lines:.0%}/{row.fidelity.source:.0%}" if row.fidelity else "",
         f"{row.agent:.0f} us" if row.agent is not None else "",
         row.verdict if row.name != CONTROL else "control",
     )
@@ -117,8 +117,9 @@ def _legend(machine: dict[str, Any], console: Console) -> Iterator[str]:
         "interval. In process: what events add, switched within one process. p50, p99: added at half of the bare"
     )
     yield console.dim(
-        "program's throughput; overload: it cannot serve that. Bytes: ring, log, or sent. Calls/lines: what is"
+        "program's throughput; overload: it cannot serve that. Bytes: ring, log, or sent. Recorded: of calls, of the"
     )
     yield console.dim(
-        "recorded of all. <: not told from noise. Latency added by an approach: its CPU, median of the programs."
+        "times that lines ran, of a request's lines of source. <: not told from noise. An approach's latency: its CPU,"
     )
+    yield console.dim("median of the programs.")
