@@ -12,8 +12,8 @@ enum { TAG_UNBOUND = 0x00, TAG_REDACTED = 0x16, TAG_MISSING = 0x17, REASON_REDAC
 #define KEYFRAME_FRAMES 32
 #define SLOT_OTHERS 0xffff  /* all but the arguments */
 
-const Caps CAPS_VALUE = {.depth = 3, .items = 32, .fields = 24, .text = 256, .refers = 1};
-const Caps CAPS_LOCAL = {.depth = 2, .items = 16, .fields = 16, .text = 256, .refers = 1};
+const Caps CAPS_VALUE = {.depth = 3, .items = 32, .fields = 24, .text = 256, .objects = 4, .refers = 1};
+const Caps CAPS_LOCAL = {.depth = 2, .items = 16, .fields = 16, .text = 256, .objects = 4, .refers = 1};
 const Caps CAPS_BRIEF = {.depth = 2, .items = 8, .fields = 0, .text = 128};
 
 static inline int is_mutable(PyObject *o)

@@ -19,7 +19,7 @@ enum { DEFINE_FILE = 1, DEFINE_CODE = 2, DEFINE_LEVEL = 3 };
 
 
 CodeInfo *codes_cache[CODES_CACHE];
-static PyCodeObject *without[CODES_CACHE]; /* code that has no info, by its address: until some code gets one */
+PyCodeObject *codes_without[CODES_CACHE];
 
 static Py_ssize_t extra = -1; /* index into co_extra */
 static int watcher = -1;
@@ -71,14 +71,14 @@ CodeInfo *codes_find(PyCodeObject *code)
 {
     size_t place = ((uintptr_t)code >> 5 ^ (uintptr_t)code >> 14) % CODES_CACHE;
     void *info = NULL;
-    if (without[place] == code)
+    if (codes_without[place] == code)
         return NULL;
     if (PyUnstable_Code_GetExtra((PyObject *)code, extra, &info) < 0)
         PyErr_Clear();
     if (info)
         codes_cache[place] = info;
     else
-        without[place] = code;
+        codes_without[place] = code;
     return info;
 }
 
@@ -357,7 +357,7 @@ static int attach(PyCodeObject *code, uint32_t file)
     CodeInfo *info = make_info(code, file);
     if (!info)
         return -1;
-    memset(without, 0, sizeof without);
+    memset(codes_without, 0, sizeof codes_without);
     if (PyUnstable_Code_SetExtra((PyObject *)code, extra, info) < 0) {
         free_info(info);
         return -1;

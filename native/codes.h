@@ -32,7 +32,7 @@ typedef struct {
     uint8_t touched, failures; /* times that it was promoted in vain */
     float calls_heat, lines_heat, count_heat;
     float lines_per_call;      /* ns of a call's lines, 0: never seen */
-    float shed_heat;           /* share of CPU when it was last shed */
+    float shed_heat, shed_calls; /* shares of CPU when it was last shed: of all, of calls alone */
     double cooled;             /* CPU time up to which the heats are decayed */
     double shed_at, retry_at, promoted, focus_until; /* s of the monotonic clock */
 } CodeUse;
@@ -65,6 +65,11 @@ typedef struct CodeInfo {
 extern CodeInfo *codes_cache[CODES_CACHE]; /* by address of the code; may be stale */
 
 CodeInfo *codes_find(PyCodeObject *code); /* the slow half of code_info() */
+
+extern PyCodeObject *codes_without[CODES_CACHE]; /* code that has no info, by its address: until some code gets one */
+
+/* Known to have none; 0: not known. */
+static inline int code_has_none(const PyCodeObject *code) { return codes_without[((uintptr_t)code >> 5 ^ (uintptr_t)code >> 14) % CODES_CACHE] == code; }
 
 /* NULL: not user code, or not armed. */
 static inline CodeInfo *code_info(PyCodeObject *code)

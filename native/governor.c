@@ -16,9 +16,12 @@
 #define RETRIES 8
 #define FORGIVEN_S 20.0         /* code that was promoted so long ago is not blamed for having failed before */
 #define DEBT 0.1                /* of the credit, that remains after shedding: nothing is armed until it is paid */
-#define CALM 0.6                /* of the budget: what is promoted, and what is left after shedding */
+#define CALM 0.85               /* of the budget: what is promoted, and what is left after shedding */
 #define SPANS_LEAVE 0.5         /* of the budget is for code, whatever spans take */
-#define HEAVY 2                 /* budgets, that code alone costs which is not tried again soon */
+#define HEAVY 0.25              /* budgets, that code alone costs which is not tried again soon */
+#define FADE_S 10.0             /* in which half of what shed code did cost is forgotten; doubles with each failure */
+#define CALL_WORTH 3            /* lines: what a call says */
+#define RAISED_WORTH 16         /* lines: what exceptions say, but for where they were handled */
 #define LINES_ASSUMED 2         /* of ns: a line's cost as multiple of COST_LINE, before any was seen */
 #define SAMPLES_NS 10000        /* expected of so many events as say how fast the machine is */
 #define SCALE_MOST 4
@@ -205,27 +208,40 @@ static void offer(CodeInfo *info, uint8_t to, double key, double saved)
 }
 
 static int focused(const CodeUse *use) { return use->focus_until > g.looked; }
+static int lines_of(const CodeInfo *info) { return info->sets.count > 1 ? info->sets.count : 1; }
 
-/* A call says more than one of its lines: it must be thrice as hot to go. */
+/* The key is what one line of source costs: what runs often within a request says little each time. */
 static void offer_code(CodeInfo *info, double least, int pinned)
 {
     CodeUse *use = &info->use;
     if (!info->level || focused(use) != pinned)
         return;
     cool(use);
-    if (info->level == LEVEL_LINES && (double)use->lines_heat > least)
-        offer(info, LEVEL_CALLS, (double)use->lines_heat, (double)use->lines_heat);
-    if ((double)use->calls_heat > least)
-        offer(info, LEVEL_SPANS, (double)use->calls_heat / 3, (double)use->calls_heat);
+    double calls = (double)use->calls_heat, key = calls / CALL_WORTH;
+    if (info->level == LEVEL_LINES && (double)use->lines_heat > least) {
+        double lines = (double)use->lines_heat, each = lines / lines_of(info), both = (lines + calls) / (lines_of(info) + CALL_WORTH);
+        offer(info, LEVEL_CALLS, each, lines);
+        key = both > each ? both : key;
+    }
+    if (calls > least)
+        offer(info, LEVEL_SPANS, key, calls);
+}
+
+static void offer_exceptions(double least)
+{
+    double saved = g.library_heat / 2;
+    if (events_exceptions && saved > least)
+        offer(NULL, 0, events_exceptions == EXCEPTIONS_ALL ? saved : saved / RAISED_WORTH, saved);
 }
 
 static void blame(CodeUse *use)
 {
-    double share = heat_of(use) / fmax(g.cpu_heat, LOOK_S);
+    double window = fmax(g.cpu_heat, LOOK_S), share = heat_of(use) / window;
     int again = use->promoted && g.looked - use->promoted < FORGIVEN_S && share > HEAVY * g.budget;
     use->failures = (uint8_t)(again ? use->failures + (use->failures < RETRIES) : 0);
     use->retry_at = g.looked + FIRST_RETRY_S * (double)(1 << use->failures);
     use->shed_heat = (float)share;
+    use->shed_calls = (float)((double)use->calls_heat / window);
     use->shed_at = g.looked;
 }
 
@@ -250,8 +266,8 @@ static double shed_until(double left, double most, int pinned)
     found.count = 0;
     for (CodeInfo *info = codes_first(); info; info = codes_next(info))
         offer_code(info, most / 256, pinned);
-    if (!pinned && events_exceptions && g.library_heat > most / 4)
-        offer(NULL, 0, g.library_heat, g.library_heat / 2);
+    if (!pinned)
+        offer_exceptions(most / 16);
     qsort(found.all, (size_t)found.count, sizeof *found.all, hotter);
     for (int i = 0; i < found.count && left > most; i++) {
         const Candidate *candidate = &found.all[i];
@@ -285,7 +301,7 @@ static double predicted(const CodeInfo *info)
     const CodeUse *use = &info->use;
     if (!info->own) {
         double age = g.looked - use->shed_at; /* nothing was seen of it since: what was known of it fades */
-        return (double)use->shed_heat * g.cpu_heat * exp2(-age / (FIRST_RETRY_S * (double)(1 << use->failures)));
+        return (double)use->shed_calls * g.cpu_heat * exp2(-age / (FADE_S * (double)(1 << use->failures)));
     }
     double line = (double)use->lines_per_call > 0 ? (double)use->lines_per_call : (double)(COST_LINE * LINES_ASSUMED) * info->sets.count;
     return seconds((double)use->count_heat * line);
@@ -295,12 +311,12 @@ static void offer_promotion(CodeInfo *info, double headroom, double reserve)
 {
     CodeUse *use = &info->use;
     int pinned = focused(use);
-    if (info->own >= wanted(info) || (use->retry_at > g.looked && !pinned))
+    if (info->own >= wanted(info) || use->retry_at > g.looked)
         return;
     cool(use);
     double cost = predicted(info);
     if (cost < (pinned ? reserve : headroom))
-        offer(info, (uint8_t)(pinned ? wanted(info) : info->own + 1), pinned ? 1 : -cost, cost);
+        offer(info, (uint8_t)(pinned ? wanted(info) : info->own + 1), pinned ? 1 : -cost / (info->own ? lines_of(info) : CALL_WORTH), cost);
 }
 
 static void raise_exceptions(double headroom)
@@ -311,7 +327,8 @@ static void raise_exceptions(double headroom)
 
 static void promote(void)
 {
-    double used = g.code_heat + g.library_heat, headroom = allowance() * CALM - used, reserve = allowance() - used;
+    double used = g.code_heat + g.library_heat, headroom = allowance() * CALM - used;
+    double reserve = allowance(); /* of code in focus: others go for it */
     int looked_at = 0, promoted = 0;
     g.promoted = g.looked;
     if (reserve <= 0)
@@ -390,13 +407,13 @@ static int32_t next_sample(uint64_t ticks) { return 32 + (int32_t)((ticks * UINT
 
 void governor_time(void)
 {
-    g.timed_cost = at_governor.modelled + at_governor.library;
+    g.timed_cost = at_governor.modelled;
     g.timed_from = ring_ticks();
 }
 
 void governor_timed(void)
 {
-    uint64_t to = ring_ticks(), cost = at_governor.modelled + at_governor.library - g.timed_cost;
+    uint64_t to = ring_ticks(), cost = at_governor.modelled - g.timed_cost;
     at_governor.countdown = next_sample(to);
     if (cost > COST_DISPATCH && to > g.timed_from + g.timing) {
         double expected = (double)(cost - COST_DISPATCH);

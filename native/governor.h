@@ -10,7 +10,7 @@
 /* ns, the interpreter's own part of it (COST_DISPATCH) included; the bytes come on top, 1 ns each (benchmarks/governor.py). */
 enum {
     COST_START = 34, COST_RETURN = 26, COST_LINE = 26, COST_SWITCH = 44, COST_EXCEPTION = 70, COST_FRAME = 60,
-    COST_LIBRARY = 25, /* an event of code that is not recorded: an exception's, or a first call in bad times */
+    COST_LIBRARY = 20, /* an event of code that is not recorded: an exception's, or a first call in bad times */
     COST_DISPATCH = 15,
     /* with what our boundaries do for one (benchmarks/boundaries.py) */
     COST_ENTRY_SPAN = 5000, COST_EXIT_SPAN = 6000, COST_SPAN = 1200, COST_LOG = 1700,

@@ -15,6 +15,7 @@
 #define ATTRIBUTE_MIN (ITEM_MIN + 16) /* least room of an attribute: its name, cut, and its value */
 
 static PyObject *dunder_name;
+static unsigned looked_into; /* objects within the value that is being written */
 
 int objects_init(void)
 {
@@ -328,6 +329,8 @@ static void write_attributes(Out *out, PyObject *o, const Class *class, const Ca
     }
 }
 
+void objects_begin(void) { looked_into = 0; }
+
 void write_object(Out *out, PyObject *o, const Class *class, const Caps *caps, unsigned depth)
 {
     put_u8(out, TAG_OBJECT);
@@ -336,6 +339,11 @@ void write_object(Out *out, PyObject *o, const Class *class, const Caps *caps, u
     if (class->is_secret) {
         put_varint(out, 0);
         put_u8(out, REDACTED_TYPE);
+        return;
+    }
+    if (depth && depth < caps->depth && looked_into++ >= caps->objects) {
+        put_varint(out, 0);
+        put_u8(out, COLLECTION_SIZE);
         return;
     }
     Caps lean = *caps;

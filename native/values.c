@@ -328,6 +328,7 @@ void value_write(Out *out, PyObject *o, const Caps *caps, size_t room)
         out->end = out->at + room;
     }
     if (out_left(out) >= ITEM_MIN) {
+        objects_begin();
         write_any(out, o, caps, caps->depth < DEPTH_MAX ? caps->depth : DEPTH_MAX);
     } else if (out_left(out) >= 3) {
         write_missing(out, SIZE, "");
@@ -354,16 +355,16 @@ static int clamp_u16(int v) { return v < 0 ? 0 : v > UINT16_MAX ? UINT16_MAX : v
 
 static PyObject *encode_value(PyObject *module, PyObject *args, PyObject *kwargs)
 {
-    static char *names[] = {"", "depth", "items", "fields", "text", "room", NULL};
+    static char *names[] = {"", "depth", "items", "fields", "text", "objects", "room", NULL};
     PyObject *o;
-    int depth = 3, items = 32, fields = 24, text = 256, room = 4096;
-    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "O|$iiiii:encode_value", names, &o, &depth, &items, &fields, &text, &room)) {
+    int depth = 3, items = 32, fields = 24, text = 256, objects = 4, room = 4096;
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "O|$iiiiii:encode_value", names, &o, &depth, &items, &fields, &text, &objects, &room)) {
         return NULL;
     }
     if (room < VALUE_MIN || room > ENCODE_ROOM_MAX) {
         return PyErr_Format(PyExc_ValueError, "room must be between %d and %d bytes", VALUE_MIN, ENCODE_ROOM_MAX);
     }
-    Caps caps = {(uint16_t)clamp_u16(depth), (uint16_t)clamp_u16(items), (uint16_t)clamp_u16(fields), (uint16_t)clamp_u16(text), 0};
+    Caps caps = {(uint16_t)clamp_u16(depth), (uint16_t)clamp_u16(items), (uint16_t)clamp_u16(fields), (uint16_t)clamp_u16(text), (uint16_t)clamp_u16(objects), 0};
     uint8_t *buffer = PyMem_RawMalloc((size_t)room); /* exactly the room: sanitizers see a byte too many */
     if (!buffer) {
         return PyErr_NoMemory();
@@ -378,7 +379,7 @@ static PyObject *encode_value(PyObject *module, PyObject *args, PyObject *kwargs
 /* ns that one value_write() of a value takes, on average over some rounds. */
 static PyObject *time_value(PyObject *module, PyObject *args)
 {
-    static const Caps CAPS = {.depth = 3, .items = 32, .fields = 24, .text = 256};
+    static const Caps CAPS = {.depth = 3, .items = 32, .fields = 24, .text = 256, .objects = 4};
     uint8_t buffer[4096];
     PyObject *o;
     int rounds;

@@ -10,6 +10,7 @@ typedef struct {
     uint16_t items;      /* items of a container (default 32) */
     uint16_t fields;     /* attributes of an object (default 24); 0: type and identity only */
     uint16_t text;       /* bytes of a str or bytes (default 256) */
+    uint16_t objects;    /* objects within it that are looked into (default 4) */
     uint16_t refers;     /* 1: an object that is told already (told.h) is only named */
 } Caps;
 

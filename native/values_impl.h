@@ -102,6 +102,7 @@ PyTypeObject *loaded_type(PyObject *module_name, PyObject *name); /* a class out
 /* objects.c */
 int objects_init(void);
 void put_type(Out *out, PyTypeObject *type, size_t keep); /* the type's name as `str`, leaving `keep` bytes of the room */
+void objects_begin(void); /* a value of its own */
 void write_object(Out *out, PyObject *o, const Class *class, const Caps *caps, unsigned depth);
 void write_exception(Out *out, PyObject *o, const Class *class, const Caps *caps, unsigned depth);
 int is_dunder(int kind, const void *data, Py_ssize_t n);

@@ -100,9 +100,17 @@ def status() -> dict[str, Any]:
     doubts (events that did not fit what was known), refused (bad arguments to spans), activations, parked."""
 
 def encode_value(
-    value: object, *, depth: int = 3, items: int = 32, fields: int = 24, text: int = 256, room: int = 4096
+    value: object,
+    *,
+    depth: int = 3,
+    items: int = 32,
+    fields: int = 24,
+    text: int = 256,
+    objects: int = 4,
+    room: int = 4096,
 ) -> bytes:
-    """One captured value, as the format writes it: for tests. ValueError: room is not 80 bytes to 1 MiB."""
+    """One captured value, as the format writes it: for tests. Of the objects within it the first `objects` are looked
+    into. ValueError: room is not 80 bytes to 1 MiB."""
 
 def sensitive_name(name: object, /) -> bool:
     """Whether values behind a name (str or bytes, any spelling) are redacted before they enter the ring."""
