@@ -277,6 +277,8 @@ int redact_is_returned(PyObject *o)
     return (Py_TYPE(o)->tp_flags & HIDDEN) && !redact_is_empty(o);
 }
 
+uint32_t redact_number;
+
 int redact_add(const char *text, size_t n)
 {
     char letters[NAME_MAX_LETTERS];
@@ -289,6 +291,7 @@ int redact_add(const char *text, size_t n)
         return -1;
     }
     user_count++;
+    redact_number++;
     memset(cache, 0, sizeof cache);
     return 0;
 }
@@ -298,4 +301,5 @@ void redact_reset(void)
     memset(names, 0, sizeof names);
     memset(cache, 0, sizeof cache);
     names_count = user_count = 0;
+    redact_number++;
 }

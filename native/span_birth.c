@@ -1,11 +1,9 @@
 /* How a span is born: its ids, its parent, its links; what its constructor writes. */
 #include <Python.h>
 
-#include "attributes.h"
 #include "ids.h"
-#include "span_type.h"
+#include "template.h"
 
-#define SCOPE_ROOM 200
 #define FLAG_SAMPLED 1
 
 static uint64_t last_serial;
@@ -36,22 +34,41 @@ void span_put_attributes(Span *span, Attributes *attributes)
     }
 }
 
+static int begin_start(Span *span, Out *out, uint64_t start_ns)
+{
+    if (!span_begin(span, out, REC_SPAN_START)) {
+        return 0;
+    }
+    put_varint(out, ring_dt());
+    put_raw(out, span->context.span_id, 8);
+    put_raw(out, span->context.trace_id, 16);
+    put_raw(out, span->parent_id, 8);
+    put_u8(out, span->kind);
+    put_u8(out, span->context.flags);
+    put_u8(out, span->parent_is_remote);
+    put_varint(out, start_ns);
+    return 1;
+}
+
+static void put_template(Out *out, const Template *template, const Template *base)
+{
+    put_raw(out, template->data, template->head);
+    put_u8(out, (uint8_t)(template->count + (base ? base->count : 0)));
+    put_raw(out, template->data + template->head, (size_t)Py_SIZE(template) - template->head);
+    if (base) {
+        put_raw(out, base->data + base->head, (size_t)Py_SIZE(base) - base->head);
+    }
+    put_varint(out, 0); /* links */
+}
+
 static int put_start(Span *span, Attributes *attributes, uint64_t start_ns, PyObject *scope)
 {
     Out out;
-    if (!span_begin(span, &out, REC_SPAN_START)) {
+    if (!begin_start(span, &out, start_ns)) {
         return 0;
     }
-    put_varint(&out, ring_dt());
-    put_raw(&out, span->context.span_id, 8);
-    put_raw(&out, span->context.trace_id, 16);
-    put_raw(&out, span->parent_id, 8);
-    put_u8(&out, span->kind);
-    put_u8(&out, span->context.flags);
-    put_u8(&out, span->parent_is_remote);
-    put_varint(&out, start_ns);
     put_text(&out, span->name, SPAN_NAME_ROOM);
-    put_text(&out, scope, SCOPE_ROOM);
+    put_text(&out, scope, SPAN_SCOPE_ROOM);
     out.end--; /* the count of links, which follow as records of their own */
     put_attributes(&out, attributes);
     out.end++;
@@ -210,17 +227,43 @@ static void take_identity(Span *span, PyObject *context)
     Py_XSETREF(span->trace_state, read_str(PyTuple_GET_ITEM(context, 3)));
 }
 
-static Span *fresh(PyObject *name, int kind)
+static Span *span_alone(void)
 {
     Span *span = PyObject_New(Span, &SpanType);
-    if (!span) {
-        return NULL;
+    if (span) {
+        memset((char *)span + sizeof(PyObject), 0, sizeof(Span) - sizeof(PyObject));
+        span->context.serial = ++last_serial;
+        fresh_id(span->context.span_id, 8);
     }
-    memset((char *)span + sizeof(PyObject), 0, sizeof(Span) - sizeof(PyObject));
-    span->name = read_str(name);
-    span->kind = (uint8_t)kind;
-    span->context.serial = ++last_serial;
-    fresh_id(span->context.span_id, 8);
+    return span;
+}
+
+Span *span_born(const Template *template, const Template *base, const Span *parent)
+{
+    Out out;
+    Span *span = span_alone();
+    if (span) {
+        span->name = Py_NewRef(template->name);
+        span->kind = template->kind;
+        child_of(span, parent);
+        span->ring = at_ring.opened;
+        if (begin_start(span, &out, 0)) {
+            put_template(&out, template, base);
+            ring_commit(&out);
+        } else {
+            span->ring = 0;
+        }
+    }
+    return span;
+}
+
+static Span *fresh(PyObject *name, int kind)
+{
+    Span *span = span_alone();
+    if (span) {
+        span->name = read_str(name);
+        span->kind = (uint8_t)kind;
+    }
     return span;
 }
 

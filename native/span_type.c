@@ -3,8 +3,6 @@
 #include <structmember.h>
 
 #include "governor.h"
-
-#include "attributes.h"
 #include "span_type.h"
 
 #define DESCRIPTION_ROOM 1000
@@ -53,6 +51,13 @@ static void put_end(Span *span, uint64_t end_ns)
         put_varint(&out, end_ns);
         ring_commit(&out);
         governor_span(span->kind);
+    }
+}
+
+void span_finish(Span *span)
+{
+    if (!span->ended) {
+        put_end(span, 0);
     }
 }
 

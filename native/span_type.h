@@ -23,8 +23,11 @@ static inline int span_begin(const Span *span, Out *out, enum RecordKind kind)
 }
 
 #define SPAN_NAME_ROOM 512
+#define SPAN_SCOPE_ROOM 200
 
 int span_type_init(void); /* 0 or -1 */
+
+void span_finish(Span *span); /* ends it, now; once */
 
 /* span_birth.c */
 int span_birth_init(void); /* 0 or -1 */
@@ -62,5 +65,9 @@ void span_context_factory(PyObject *callable);
 
 /* The span that the context variable holds, borrowed: the context keeps it alive; NULL: none. No exceptions. */
 Span *span_current(void);
+
+/* Makes it current in this context and on this thread. New reference to the token, or NULL with an exception. */
+PyObject *span_attach(Span *span);
+void span_detach(PyObject *token); /* undoes it; a token that cannot be used is counted */
 
 #endif

@@ -1,8 +1,7 @@
 /* The context variable `aftertrace.span`: which span is current, in this context and on this thread. */
 #include <Python.h>
 
-#include "attributes.h"
-#include "span_type.h"
+#include "around.h"
 
 static PyObject *variable; /* ContextVar */
 
@@ -85,7 +84,7 @@ static PyMethodDef METHODS[] = {
 
 int spans_init(PyObject *module)
 {
-    if (span_type_init() < 0 || logs_init(module) < 0 || requests_init(module) < 0) {
+    if (span_type_init() < 0 || logs_init(module) < 0 || requests_init(module) < 0 || around_init(module) < 0) {
         return -1;
     }
     if (!variable && !(variable = PyContextVar_New("aftertrace.span", NULL))) {

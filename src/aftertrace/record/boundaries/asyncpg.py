@@ -11,10 +11,19 @@ from types import ModuleType
 from typing import Any
 from urllib.parse import urlsplit
 
-from aftertrace._native import Span
+from aftertrace._native import Known, Span, Template
 from aftertrace.record.boundaries import sql
 from aftertrace.record.boundaries.calls import CLIENT, Open, around_async, close, opened, patch_all
-from aftertrace.record.boundaries.stores import Instrumentors, address, parent, waiting
+from aftertrace.record.boundaries.stores import (
+    Arguments,
+    Described,
+    Instrumentors,
+    Servers,
+    Spans,
+    address,
+    parent,
+    waiting,
+)
 
 NAME = "asyncpg"
 _SCOPE = "aftertrace.asyncpg"
@@ -22,39 +31,53 @@ _SYSTEM = "postgresql"
 _CONTRIB: Instrumentors = (("asyncpg", "AsyncPGInstrumentor"),)
 
 
-def _base(connection: Any) -> dict[str, Any]:
-    server, told = connection._addr, {"db.system.name": _SYSTEM}  # noqa: SLF001  # there is no other way
-    if type(server) is tuple:
-        told["server.address"], told["server.port"] = server
-    else:
-        told["server.address"] = server  # a socket's path
-    told["db.namespace"] = connection._params.database  # noqa: SLF001
-    return told
+def _tell(host: Any, port: Any, database: Any) -> dict[str, Any]:
+    told = {"db.system.name": _SYSTEM, "server.address": host}
+    if port is not None:
+        told["server.port"] = port
+    return {**told, "db.namespace": database}
 
 
-def _begun(connection: Any, text: Any, *, parameters: bool, many: Any = None, prefix: str = "") -> Open | None:
-    above = parent(_CONTRIB)
-    if above is None or type(text) is not str:
-        return None
-    found = sql.statement(text, parameters=parameters)
-    if prefix:
-        found = found._replace(name=f"{prefix} {found.name}", operation=prefix)
-    return opened(sql.span(found, above, _base(connection), _SCOPE, many))
+_servers = Servers(_tell)
 
 
-def _simple(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Open | None:
+def _where(connection: Any) -> tuple[Any, Any, Any]:
+    server, database = connection._addr, connection._params.database  # noqa: SLF001  # there is no other way
+    return (*server, database) if type(server) is tuple else (server, None, database)  # the latter: a socket's path
+
+
+def _base(connection: Any) -> Template:
+    return _servers.of(*_where(connection))
+
+
+def _as(prefix: str) -> Known:
+    """Of statements for which something else is done than executing them."""
+    return sql.known(_SCOPE, lambda found: found._replace(name=f"{prefix} {found.name}", operation=prefix))
+
+
+_known, _preparations, _portions = sql.known(_SCOPE), _as("PREPARE"), _as("FETCH")
+
+
+def _said(connection: Any, text: Any, parameters: bool, known: Known = _known) -> Described:
+    return (known.of(text, parameters), _base(connection)) if type(text) is str else None
+
+
+def _simple(args: Arguments, kwargs: dict[str, Any]) -> Described:
     """``(connection, query, *args)``."""
-    return _begun(args[0], args[1] if len(args) > 1 else kwargs.get("query"), parameters=len(args) > 2)
+    return _said(args[0], args[1] if len(args) > 1 else kwargs.get("query"), len(args) > 2)
 
 
-def _many(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Open | None:
+def _many(args: Arguments, kwargs: dict[str, Any]) -> Described:
     text = args[1] if len(args) > 1 else kwargs.get("command", kwargs.get("query"))
-    return _begun(args[0], text, parameters=True, many=args[2] if len(args) > 2 else kwargs.get("args"))
+    many = args[2] if len(args) > 2 else kwargs.get("args")
+    if type(text) is not str:
+        return None
+    return sql.template(sql.statement(text, parameters=True), _SCOPE, many), _base(args[0])
 
 
-def _preparing(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Open | None:
+def _preparing(args: Arguments, kwargs: dict[str, Any]) -> Described:
     """None where a statement only looks for itself in the cache."""
-    return _begun(args[0], args[1], parameters=_has(args[1]), prefix="PREPARE") if kwargs.get("named") else None
+    return _said(args[0], args[1], _has(args[1]), _preparations) if kwargs.get("named") else None
 
 
 def _has(query: Any) -> bool:
@@ -62,29 +85,29 @@ def _has(query: Any) -> bool:
     return type(query) is str and "$1" in query
 
 
-def _prepared(args: tuple[Any, ...], _kwargs: dict[str, Any]) -> Open | None:
+def _prepared(args: Arguments, _kwargs: dict[str, Any]) -> Described:
     query = args[0]._query  # noqa: SLF001  # a statement's or a cursor's
-    return _begun(args[0]._connection, query, parameters=_has(query))  # noqa: SLF001
+    return _said(args[0]._connection, query, _has(query))  # noqa: SLF001
 
 
-def _portion(args: tuple[Any, ...], _kwargs: dict[str, Any]) -> Open | None:
+def _portion(args: Arguments, _kwargs: dict[str, Any]) -> Described:
     query = args[0]._query  # noqa: SLF001
-    return _begun(args[0]._connection, query, parameters=_has(query), prefix="FETCH")  # noqa: SLF001
+    return _said(args[0]._connection, query, _has(query), _portions)  # noqa: SLF001
 
 
-def _copy(args: tuple[Any, ...], _kwargs: dict[str, Any]) -> Open | None:
-    return _begun(args[0], args[1], parameters=False)
+def _copy(args: Arguments, _kwargs: dict[str, Any]) -> Described:
+    return _said(args[0], args[1], False)
 
 
-def _records(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Open | None:
+def _records(args: Arguments, kwargs: dict[str, Any]) -> Described:
     """``copy_records_to_table(table, *, records, columns, schema_name)``, which has no text of its own."""
     path = [kwargs.get("schema_name"), args[1] if len(args) > 1 else kwargs.get("table_name")]
     names = [name.replace('"', '""') for name in path if type(name) is str]
-    return _begun(args[0], "COPY " + ".".join(f'"{name}"' for name in names) + " FROM STDIN", parameters=True)
+    return _said(args[0], "COPY " + ".".join(f'"{name}"' for name in names) + " FROM STDIN", True)
 
 
-def _connect(_args: tuple[Any, ...], kwargs: dict[str, Any]) -> Open | None:
-    above = parent(())
+def _connect(_args: Arguments, kwargs: dict[str, Any]) -> Open | None:
+    above = parent()
     if above is None:
         return None
     host, port = kwargs.get("host"), kwargs.get("port")
@@ -105,11 +128,11 @@ def _written(dsn: str) -> tuple[str | None, int | None]:
 
 def _connected(state: Open, connection: Any, error: BaseException | None) -> None:
     if error is None:
-        state.span.set_attributes(_base(connection))
+        state.span.set_attributes(_tell(*_where(connection)))
     sql.closed(state, None, error)
 
 
-def _acquire(args: tuple[Any, ...], _kwargs: dict[str, Any]) -> Open | None:
+def _acquire(args: Arguments, _kwargs: dict[str, Any]) -> Open | None:
     pool = args[0]
     ready = pool._initialized and not pool._closing and pool._queue.empty()  # noqa: SLF001
     return waiting(_SCOPE, _SYSTEM) if ready else None
@@ -117,8 +140,10 @@ def _acquire(args: tuple[Any, ...], _kwargs: dict[str, Any]) -> Open | None:
 
 def install(module: ModuleType) -> None:
     """``asyncpg``."""
-    simple, copy = around_async(NAME, _simple, sql.closed), around_async(NAME, _copy, sql.closed)
-    prepared, portion = around_async(NAME, _prepared, sql.closed), around_async(NAME, _portion, sql.closed)
+    simple, copy, prepared, portion, many, preparing, records = (
+        Spans(NAME, describe, sql.finished, _CONTRIB).around_async
+        for describe in (_simple, _copy, _prepared, _portion, _many, _preparing, _records)
+    )
     patch_all(
         module,
         {
@@ -127,11 +152,11 @@ def install(module: ModuleType) -> None:
             "connection.Connection.fetch": simple,
             "connection.Connection.fetchval": simple,
             "connection.Connection.fetchrow": simple,
-            "connection.Connection._executemany": around_async(NAME, _many, sql.closed),
-            "connection.Connection._get_statement": around_async(NAME, _preparing, sql.closed),
+            "connection.Connection._executemany": many,
+            "connection.Connection._get_statement": preparing,
             "connection.Connection._copy_out": copy,
             "connection.Connection._copy_in": copy,
-            "connection.Connection.copy_records_to_table": around_async(NAME, _records, sql.closed),
+            "connection.Connection.copy_records_to_table": records,
             "prepared_stmt.PreparedStatement._PreparedStatement__do_execute": prepared,
             "cursor.BaseCursor._bind_exec": prepared,
             "cursor.BaseCursor._exec": portion,

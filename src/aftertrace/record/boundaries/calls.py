@@ -1,14 +1,16 @@
 """How a library's function is replaced by one with something around it, so that the program cannot tell.
 
-The wrapper's frame takes itself off the traceback of what passes through it, and stands under a file name that
-``warnings`` (stacklevel) and ``logging`` (the caller's line) skip as part of the interpreter.
+Of a plain call there is no frame: the function that the program sees is one of functools.wraps', but its calls go to an
+Around, in C. A wrapper that has a frame (of a coroutine, or a generator) takes itself off the traceback of what passes
+through it, and stands under a file name that ``warnings`` (stacklevel) and ``logging`` (the caller's line) skip as part
+of the interpreter.
 """
 
 from __future__ import annotations
 
 import sys
 
-from aftertrace._native import Span, attach, detach
+from aftertrace._native import Around, Span, attach, call_through, detach
 from aftertrace.record.boundaries.state import ledger
 
 TYPE_CHECKING = False  # nothing is imported at a start that can be done without
@@ -71,26 +73,21 @@ def around[State](name: str, begin: Begin[State], end: End[State]) -> Callable[[
     """Makes wrappers: ``begin`` gets the call's arguments and gives what ``end`` gets with the result, or with the
     exception; None: there is nothing to end. Where they fail, the call is as it would be without them."""
 
-    from functools import wraps  # noqa: PLC0415  # whatever has this boundary has imported it
-
     def make(original: Callable[..., Any]) -> Callable[..., Any]:
-        @wraps(original)
-        def wrapper(*args: Any, **kwargs: Any) -> Any:
-            state = guarded(name, begin, args, kwargs)
-            try:
-                result = original(*args, **kwargs)
-            except BaseException as error:
-                if state is not None:
-                    guarded(name, end, state, None, error)
-                step_aside(error)
-                raise
-            if state is not None:
-                guarded(name, end, state, result, None)
-            return result
-
-        return unseen(wrapper)
+        return instead(original, Around(original, name, ledger.failed, begin, end))
 
     return make
+
+
+def instead(original: Callable[..., Any], call: Around) -> Callable[..., Any]:
+    """What the program sees in place of ``original``."""
+    from functools import wraps  # noqa: PLC0415  # whatever has this boundary has imported it
+
+    @wraps(original)
+    def wrapper(*args: Any, **kwargs: Any) -> Any:
+        return call(*args, **kwargs)  # of a copy that somebody makes of this function; its own calls do not come here
+
+    return call_through(unseen(wrapper))
 
 
 def around_async[State](name: str, begin: Begin[State], end: End[State]) -> Callable[[Any], Any]:

@@ -8,8 +8,15 @@ boundary's spans already. Beside a program's own SDK the span of what comes in s
 from __future__ import annotations
 
 import sys
+from contextvars import ContextVar
 from types import ModuleType
 from typing import Any
+
+from aftertrace import _native
+from aftertrace.record.boundaries.state import ledger
+
+# While contrib's SQLAlchemy instrumentation has a span of the statement, which it does not make current.
+hushed: ContextVar[bool] = ContextVar("aftertrace.hushed", default=False)
 
 _PLAIN = "suppress_instrumentation"  # as contrib wrote it before the API had a key
 _KEYS = ("_SUPPRESS_INSTRUMENTATION_KEY",)
@@ -30,6 +37,27 @@ def suppressed(*, http: bool = False) -> bool:
         return False
     keys = _HTTP_KEYS if http else _KEYS
     return bool(context.get(_PLAIN)) or any(context.get(getattr(module, key, "")) for key in keys)
+
+
+def _watched(runtime: Any) -> tuple[ContextVar[Any], tuple[str, ...]] | None:
+    """Where a runtime context keeps its contexts, and what suppresses in there; None: suppressed() has to look."""
+    inner = getattr(runtime, "_inner", runtime)
+    found = getattr(inner, "_current_context", None)
+    if type(found) is not ContextVar or type(inner).__module__ != "opentelemetry.context.contextvars_context":
+        return None
+    names = (getattr(sys.modules["opentelemetry.context"], key, None) for key in _KEYS)
+    return found, (_PLAIN, *(name for name in names if type(name) is str))
+
+
+def _ask() -> bool:
+    try:
+        return suppressed()
+    except Exception as error:
+        ledger.failed("opentelemetry.context", error)
+        return True
+
+
+_native.watch_suppression(hushed, _watched, _ask)
 
 
 def foreign() -> bool:

@@ -14,25 +14,10 @@ from collections.abc import Callable
 from types import ModuleType
 from typing import Any
 
-from aftertrace._native import Span, attach, detach
+from aftertrace._native import Span, Template, attach, current, detach
 from aftertrace.record.boundaries import sql
-from aftertrace.record.boundaries.calls import (
-    CLIENT,
-    Open,
-    around,
-    around_async,
-    close,
-    opened,
-    patch_all,
-)
-from aftertrace.record.boundaries.stores import (
-    Instrumentors,
-    address,
-    around_async_generator,
-    around_generator,
-    parent,
-    waiting,
-)
+from aftertrace.record.boundaries.calls import CLIENT, Open, around, around_async, close, opened, patch_all
+from aftertrace.record.boundaries.stores import Arguments, Described, Instrumentors, Spans, address, parent, waiting
 
 NAME = "psycopg"
 _SCOPE = "aftertrace.psycopg"
@@ -84,12 +69,12 @@ def _composed(query: Any) -> str | None:
     return "".join(told)
 
 
-def _base(connection: Any) -> dict[str, Any]:
+def _base(connection: Any) -> Template:
     """What is told of a connection, kept in it."""
     fields: dict[str, Any] = object.__getattribute__(connection, "__dict__")
-    known: dict[str, Any] | None = fields.get(_KNOWN)
+    known: Template | None = fields.get(_KNOWN)
     if known is None:
-        known = fields[_KNOWN] = _server(connection)
+        known = fields[_KNOWN] = Template("", CLIENT, _server(connection))
     return known
 
 
@@ -106,55 +91,53 @@ def _server(connection: Any) -> dict[str, Any]:
     return told
 
 
-def _made(args: tuple[Any, ...], kwargs: dict[str, Any], *, many: bool = False) -> Span | None:
-    above = parent(_CONTRIB)
-    if above is None:
-        return None
+_known = sql.known(_SCOPE)
+
+
+def _execute(args: Arguments, kwargs: dict[str, Any]) -> Described:
     query = args[1] if len(args) > 1 else kwargs.get("query", kwargs.get("statement"))
-    parameters = args[2] if len(args) > 2 else kwargs.get("params_seq" if many else "params")
-    found = sql.statement(_text(query) or "", parameters=many or sql.given(parameters))
-    return sql.span(found, above, _base(args[0]._conn), _SCOPE, parameters if many else None)  # noqa: SLF001
+    parameters = args[2] if len(args) > 2 else kwargs.get("params")
+    return _known.of(_text(query) or "", sql.given(parameters)), _base(args[0]._conn)  # noqa: SLF001  # no other way
 
 
-def _execute(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Open | None:
-    span = _made(args, kwargs)
-    return None if span is None else opened(span)
-
-
-def _many(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Open | None:
-    span = _made(args, kwargs, many=True)
-    return None if span is None else opened(span)
+def _many(args: Arguments, kwargs: dict[str, Any]) -> Described:
+    query = args[1] if len(args) > 1 else kwargs.get("query")
+    parameters = args[2] if len(args) > 2 else kwargs.get("params_seq")
+    found = sql.statement(_text(query) or "", parameters=True)
+    return sql.template(found, _SCOPE, parameters), _base(args[0]._conn)  # noqa: SLF001
 
 
 # -- what psycopg says to the server by itself: it runs within one call of the program's
 
 
-def _command(args: tuple[Any, ...], _kwargs: dict[str, Any]) -> Open | None:
+def _command(args: Arguments, _kwargs: dict[str, Any]) -> Described:
     """COMMIT, SAVEPOINT, FETCH ...; None for what belongs to a statement's span, and for what only joins a queue."""
-    above = parent(())
-    if above is None or above.kind == CLIENT or args[0]._pipeline is not None:  # noqa: SLF001  # no other way
+    if _in_a_call() or args[0]._pipeline is not None:  # noqa: SLF001
         return None
-    found = sql.statement(_text(args[1]) or "", parameters=False)
-    return opened(sql.span(found, above, _base(args[0]), _SCOPE))
+    return _known.of(_text(args[1]) or "", False), _base(args[0])  # without parameters
 
 
-def _sync(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Open | None:
+def _sync(args: Arguments, kwargs: dict[str, Any]) -> Described:
     """A pipeline's waiting; None where nothing is waited for, and within another's."""
-    above = parent(())
-    if above is None or above.kind == CLIENT or kwargs.get("flush") is False:
-        return None
     pipeline = args[0]
-    if not pipeline.result_queue and not pipeline.command_queue:
+    if _in_a_call() or kwargs.get("flush") is False or not (pipeline.result_queue or pipeline.command_queue):
         return None
-    attributes = {**_base(pipeline._conn), "db.operation.name": "PIPELINE"}  # noqa: SLF001
-    return opened(Span("PIPELINE", CLIENT, above, attributes, None, None, _SCOPE))
+    return _PIPELINE, _base(pipeline._conn)  # noqa: SLF001
+
+
+def _in_a_call() -> bool:
+    above = current()
+    return above is None or above.kind == CLIENT
+
+
+_PIPELINE = Template("PIPELINE", CLIENT, {"db.operation.name": "PIPELINE"}, _SCOPE)
 
 
 # -- connecting
 
 
-def _connect(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Open | None:
-    above = parent(())
+def _connect(args: Arguments, kwargs: dict[str, Any]) -> Open | None:
+    above = parent()
     if above is None:
         return None
     asked: dict[str, Any] = {}
@@ -171,7 +154,7 @@ def _connect(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Open | None:
 
 def _connected(state: Open, connection: Any, error: BaseException | None) -> None:
     if error is None:
-        state.span.set_attributes(_base(connection))
+        state.span.set_attributes(_server(connection))
     sql.closed(state, None, error)
 
 
@@ -191,28 +174,27 @@ def install(module: ModuleType) -> None:
     """``psycopg``."""
     library: Any = module
     pipeline = next((kind for kind in library.Pipeline.__mro__ if "_sync_gen" in vars(kind)), None)
-    statements, later = around(NAME, _execute, sql.closed), around_async(NAME, _execute, sql.closed)
-    rows = around_generator(NAME, _made, sql.finished)
-    rows_later = around_async_generator(NAME, _made, sql.finished)
-    waits = around_generator(NAME, _sync, sql.closed)
+    statements = Spans(NAME, _execute, sql.finished, _CONTRIB, known=_known, holder="_conn")
+    batches = Spans(NAME, _many, sql.finished, _CONTRIB)
+    waits = Spans(NAME, _sync, sql.finished).within
     connect = library.connect
     patch_all(pipeline, {"_sync_gen": waits, "_exit_gen": waits, "_fetch_gen": waits})
     patch_all(
         module,
         {
-            "BaseConnection._exec_command": around_generator(NAME, _command, sql.closed),
+            "BaseConnection._exec_command": Spans(NAME, _command, sql.finished).within,
             "Connection.connect": around(NAME, _connect, _connected),
             "AsyncConnection.connect": around_async(NAME, _connect, _connected),
-            "Cursor.execute": statements,
-            "Cursor.executemany": around(NAME, _many, sql.closed),
-            "Cursor.stream": rows,
-            "Cursor.copy": _managed(rows, contextlib.contextmanager),
-            "ServerCursor.execute": statements,
-            "AsyncCursor.execute": later,
-            "AsyncCursor.executemany": around_async(NAME, _many, sql.closed),
-            "AsyncCursor.stream": rows_later,
-            "AsyncCursor.copy": _managed(rows_later, contextlib.asynccontextmanager),
-            "AsyncServerCursor.execute": later,
+            "Cursor.execute": statements.around,
+            "Cursor.executemany": batches.around,
+            "Cursor.stream": statements.stream,
+            "Cursor.copy": _managed(statements.stream, contextlib.contextmanager),
+            "ServerCursor.execute": statements.around,
+            "AsyncCursor.execute": statements.around_async,
+            "AsyncCursor.executemany": batches.around_async,
+            "AsyncCursor.stream": statements.stream_async,
+            "AsyncCursor.copy": _managed(statements.stream_async, contextlib.asynccontextmanager),
+            "AsyncServerCursor.execute": statements.around_async,
         },
     )
     if connect.__func__ is library.Connection.connect.__wrapped__:
@@ -234,12 +216,12 @@ def pool(module: ModuleType) -> None:
     )
 
 
-def _wait(args: tuple[Any, ...], _kwargs: dict[str, Any]) -> Open | None:
+def _wait(args: Arguments, _kwargs: dict[str, Any]) -> Open | None:
     client = args[0]
     return None if client.conn or client.error else waiting(_SCOPE, _SYSTEM)
 
 
-def _leave(_args: tuple[Any, ...], _kwargs: dict[str, Any]) -> Any:
+def _leave(_args: Arguments, _kwargs: dict[str, Any]) -> Any:
     return attach(None)
 
 

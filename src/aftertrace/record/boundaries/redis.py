@@ -8,9 +8,9 @@ import re
 from types import ModuleType
 from typing import Any
 
-from aftertrace._native import Span, detach
-from aftertrace.record.boundaries.calls import CLIENT, Open, around, around_async, close, opened, patch_all
-from aftertrace.record.boundaries.stores import Instrumentors, Kept, parent
+from aftertrace._native import Span, Template
+from aftertrace.record.boundaries.calls import CLIENT, finish, patch_all
+from aftertrace.record.boundaries.stores import Arguments, Described, Instrumentors, Kept, Servers, Spans
 
 NAME = "redis"
 _SCOPE = "aftertrace.redis"
@@ -80,14 +80,8 @@ def _plain(argument: Any) -> str:
     return argument.upper() if type(argument) is str and len(argument) <= _MOST_NAME else ""
 
 
-def _base(client: Any) -> dict[str, Any]:
-    """Where a client's pool connects; nothing where that is decided later (clusters, sentinels)."""
+def _tell(host: Any, port: Any, database: Any) -> dict[str, Any]:
     told: dict[str, Any] = {"db.system.name": "redis"}
-    pool = vars(client).get("connection_pool")
-    asked = getattr(pool, "connection_kwargs", None)
-    if type(asked) is not dict:
-        return told
-    host, port, database = asked.get("host") or asked.get("path"), asked.get("port"), asked.get("db")
     if type(host) is str:
         told["server.address"] = host
     if type(port) is int:
@@ -97,23 +91,51 @@ def _base(client: Any) -> dict[str, Any]:
     return told
 
 
-def _execute(args: tuple[Any, ...], _kwargs: dict[str, Any]) -> Open | None:
-    above = parent(_CONTRIB)
-    if above is None or len(args) < 2:
-        return None
-    name, text = _command(args[1:])
-    attributes = _base(args[0])
-    attributes["db.operation.name"] = name
+_servers = Servers(_tell)
+
+
+def _base(client: Any) -> Template:
+    """Where a client's pool connects; nothing where that is decided later (clusters, sentinels)."""
+    asked = getattr(vars(client).get("connection_pool"), "connection_kwargs", None)
+    if type(asked) is not dict:
+        return _servers.of(None, None, None)
+    return _servers.of(asked.get("host") or asked.get("path"), asked.get("port"), asked.get("db"))
+
+
+def _template(name: str, text: str, batch: int = 0) -> Template:
+    attributes: dict[str, Any] = {"db.operation.name": name}
     if text:
         attributes["db.query.text"] = text
-    return opened(Span(name, CLIENT, above, attributes, None, None, _SCOPE))
+    if batch > 1:
+        attributes["db.operation.batch.size"] = batch
+    return Template(name, CLIENT, attributes, _SCOPE)
 
 
-def _pipeline(args: tuple[Any, ...], _kwargs: dict[str, Any]) -> Open | None:
-    """None for an empty one, which asks nothing."""
-    above = parent(_CONTRIB)
-    if above is None:
+# By the command's name and how many arguments there are; names of one word only.
+_known: dict[tuple[str, int], Template] = {}
+_MOST_KNOWN = 512
+
+
+def _execute(args: Arguments, _kwargs: dict[str, Any]) -> Described:
+    if len(args) < 2:
         return None
+    first = args[1]
+    found = _known.get((first, len(args))) if type(first) is str else None
+    return _new(args) if found is None else found, _base(args[0])
+
+
+def _new(args: Arguments) -> Template:
+    name, text = _command(args[1:])
+    made, first = _template(name, text), args[1]
+    if type(first) is str and first.isalpha() and first == name and name not in _CONTAINERS:
+        if len(_known) >= _MOST_KNOWN:
+            _known.clear()
+        _known[name, len(args)] = made
+    return made
+
+
+def _pipeline(args: Arguments, _kwargs: dict[str, Any]) -> Described:
+    """None for an empty one, which asks nothing."""
     stack, multi = _stack(args[0])
     if not stack:
         return None
@@ -123,15 +145,8 @@ def _pipeline(args: tuple[Any, ...], _kwargs: dict[str, Any]) -> Open | None:
     if whole and len({each for each, _ in told}) == 1:
         name = f"{name} {told[0][0]}"
     texts = [text for _, text in told]
-    attributes = _base(args[0])
-    attributes["db.operation.name"] = name
-    if whole and len(set(texts)) == 1:
-        attributes["db.query.text"] = texts[0]
-    else:
-        attributes["db.query.text"] = "; ".join(texts) + ("" if whole else "; ...")
-    if len(stack) > 1:
-        attributes["db.operation.batch.size"] = len(stack)
-    return opened(Span(name, CLIENT, above, attributes, None, None, _SCOPE))
+    text = texts[0] if whole and len(set(texts)) == 1 else "; ".join(texts) + ("" if whole else "; ...")
+    return _template(name, text, len(stack)), _base(args[0])
 
 
 def _stack(pipeline: Any) -> tuple[list[Any], bool]:
@@ -144,20 +159,17 @@ def _stack(pipeline: Any) -> tuple[list[Any], bool]:
     return fields.get("command_stack") or getattr(pipeline, "_command_stack", []), bool(multi)
 
 
-def _closed(state: Open, _result: Any, error: BaseException | None) -> None:
-    if error is None:
-        state.span.end()
-        detach(state.token)
-        return
+def _failed(span: Span, _result: None, error: BaseException) -> None:
     if error.args and type(error.args[0]) is str:
         code = _CODE.match(error.args[0])  # "WRONGTYPE Operation against ..."
         if code is not None:
-            state.span.set_attribute("db.response.status_code", code[0])
-    close(state, None, error)
+            span.set_attribute("db.response.status_code", code[0])
+    finish(span, None, error)
 
 
-_commands, _pipelines = around(NAME, _execute, _closed), around(NAME, _pipeline, _closed)
-_commands_later, _pipelines_later = around_async(NAME, _execute, _closed), around_async(NAME, _pipeline, _closed)
+_one, _several = (Spans(NAME, describe, _failed, _CONTRIB) for describe in (_execute, _pipeline))
+_commands, _pipelines = _one.around, _several.around
+_commands_later, _pipelines_later = _one.around_async, _several.around_async
 
 
 def blocking(module: ModuleType) -> None:

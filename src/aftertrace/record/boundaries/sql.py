@@ -7,9 +7,10 @@ is a literal is replaced by ``?``, and comments go. Parameters are never told.
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from aftertrace._native import Span, detach
+from aftertrace._native import Known, Span, Template, detach
 from aftertrace.record.boundaries.calls import CLIENT, Open, close, finish
 from aftertrace.record.boundaries.stores import Kept
 
@@ -45,17 +46,26 @@ _PLAIN = (tuple, list, dict)
 _COUNTED = (list, tuple)
 
 
-def span(found: Statement, above: Span, base: dict[str, Any], scope: str, many: Any = None) -> Span:
-    """A statement's span, to which nothing has been done yet; base: what is told of its connection; many: the
-    parameters of an executemany(), of which only a plain sequence is counted."""
-    attributes = {**base, "db.query.text": found.text}
+def template(found: Statement, scope: str, many: Any = None) -> Template:
+    """A statement's span; many: the parameters of an executemany(), of which only a plain sequence is counted."""
+    attributes: dict[str, Any] = {"db.query.text": found.text}
     size = len(many) if many is not None and type(many) in _COUNTED else 0
     if size > 1:
         attributes["db.operation.batch.size"] = size
         attributes["db.operation.name"] = f"BATCH {found.operation}" if found.operation else "BATCH"
     elif found.operation:
         attributes["db.operation.name"] = found.operation
-    return Span(found.name, CLIENT, above, attributes, None, None, scope)
+    return Template(found.name, CLIENT, attributes, scope)
+
+
+def known(scope: str, change: Callable[[Statement], Statement] | None = None) -> Known:
+    """The templates of a store's statements: ``of(text, parameters)``."""
+
+    def make(text: str, parameters: int) -> Template:
+        found = statement(text, parameters=bool(parameters))
+        return template(change(found) if change else found, scope)
+
+    return Known(make)
 
 
 def closed(state: Open, _result: Any = None, error: BaseException | None = None) -> None:

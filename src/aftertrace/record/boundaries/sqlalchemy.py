@@ -6,14 +6,16 @@ The statements of sqlite3, psycopg and asyncpg are told by their own boundaries,
 
 from __future__ import annotations
 
+import functools
 import sys
 from types import ModuleType
 from typing import Any
 
+from aftertrace._native import Around, Template, current
 from aftertrace.record.boundaries import contrib, sql
-from aftertrace.record.boundaries.calls import Open, around, close, opened, patch_all
+from aftertrace.record.boundaries.calls import Open, around, close, instead, opened, patch_all
 from aftertrace.record.boundaries.state import ledger
-from aftertrace.record.boundaries.stores import SQLALCHEMY, address, hushed, parent, waiting
+from aftertrace.record.boundaries.stores import SQLALCHEMY, Servers, address, parent, waiting
 
 NAME = "sqlalchemy"
 _SCOPE = "aftertrace.sqlalchemy"
@@ -58,30 +60,44 @@ def _listens(connection: Any) -> bool:
 
 
 def _execute(args: tuple[Any, ...], _kwargs: dict[str, Any]) -> Any:
-    """``(connection, dialect, context, ...)``; gives an Open, or what ends the hush."""
+    """``(connection, dialect, context, ...)``; gives an Open, or what ends the hush. Not asked where the cursor's kind
+    is among those of which we have seen that they tell their statements."""
     context = args[2]
     if _listens(args[0]):
-        return hushed.set(True)
-    if _told(context):
+        return contrib.hushed.set(True)
+    above = parent()
+    if above is None:
         return None
-    above = parent(())
+    if _told(context):
+        _learn(type(context.cursor))
+        return None
     text = context.statement
-    if above is None or type(text) is not str:
+    if type(text) is not str:
         return None
     parameters = context.parameters
     many = parameters if context.executemany else None
     has = bool(many) or (type(parameters) is list and any(map(sql.given, parameters[:1])))
     if not has and context.dialect.identifier_preparer.initial_quote != '"':
         text = _code(text)
-    found = sql.statement(text, parameters=has)
-    return opened(sql.span(found, above, _base(context), _SCOPE, many))
+    found = _known.of(text, has) if many is None else sql.template(sql.statement(text, parameters=has), _SCOPE, many)
+    span = found.span(_base(context))
+    return None if span is None else opened(span)
+
+
+_known = sql.known(_SCOPE)
+_tellers: set[type] = set()  # kinds of cursors, of libraries only
+
+
+def _learn(kind: type) -> None:
+    if type(kind) is type and kind.__module__.partition(".")[0] in {"psycopg", "sqlalchemy", "sqlite3"}:
+        _tellers.add(kind)
 
 
 def _executed(state: Any, _result: Any, error: BaseException | None) -> None:
     if type(state) is Open:
         sql.closed(state, None, error)
     else:
-        hushed.reset(state)
+        contrib.hushed.reset(state)
 
 
 def _code(text: str) -> str:
@@ -90,23 +106,38 @@ def _code(text: str) -> str:
     return text[: min(ends)] if ends else text
 
 
-def _base(context: Any) -> dict[str, Any]:
+def _base(context: Any) -> Template:
     dialect, url = context.dialect, context.root_connection.engine.url
-    told = {"db.system.name": _SYSTEMS.get(dialect.name, dialect.name), **address(url.host, url.port)}
-    if type(url.database) is str:
-        told["db.namespace"] = url.database
-    return told
+    return _servers(dialect.name).of(url.host, url.port, url.database)
+
+
+@functools.cache
+def _servers(system: str) -> Servers:
+    """Of one system: there are as many as the program has dialects."""
+
+    def tell(host: Any, port: Any, database: Any) -> dict[str, Any]:
+        told = {"db.system.name": _SYSTEMS.get(system, system), **address(host, port)}
+        if type(database) is str:
+            told["db.namespace"] = database
+        return told
+
+    return Servers(tell)
 
 
 def _wait(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Open | None:
     """``Queue.get(block, timeout)``: None where a connection lies ready, or none is waited for."""
+    if current() is None:
+        return None
     block = args[1] if len(args) > 1 else kwargs.get("block", True)
     return waiting(_SCOPE) if block and args[0].empty() else None
 
 
 def engine(module: ModuleType) -> None:
     """``sqlalchemy.engine.base``."""
-    execute = around(NAME, _execute, _executed)
+
+    def execute(original: Any) -> Any:
+        return instead(original, Around(original, NAME, ledger.failed, _execute, _executed, told=_tellers))
+
     patch_all(module, {"Connection._exec_single_context": execute, "Connection._exec_insertmany_context": execute})
 
 

@@ -19,13 +19,15 @@ from collections.abc import Callable
 from types import ModuleType
 from typing import Any
 
+from aftertrace._native import Around, Template
 from aftertrace.record.boundaries import sql
-from aftertrace.record.boundaries.calls import Missing, Open, around, close, opened, step_aside, unseen
-from aftertrace.record.boundaries.stores import Instrumentors, parent
+from aftertrace.record.boundaries.calls import CLIENT, Missing, finish, instead, step_aside, unseen
+from aftertrace.record.boundaries.state import ledger
+from aftertrace.record.boundaries.stores import Arguments, Described, Instrumentors, Spans
 
 NAME = "sqlite3"
 _SCOPE = "aftertrace.sqlite3"
-_BASE = {"db.system.name": "sqlite"}
+_BASE = Template("", CLIENT, {"db.system.name": "sqlite"})
 _CONTRIB: Instrumentors = (("sqlite3", "SQLite3Instrumentor"),)
 _POSITIONAL = (
     "database",
@@ -44,43 +46,34 @@ _DEPRECATED = (
 _WARNS = (3, 13) <= sys.version_info < (3, 15)
 
 
-def _begun(args: tuple[Any, ...], *, parameters: bool, many: Any = None) -> Open | None:
-    """None outside a trace, and for what is no statement."""
-    above = parent(_CONTRIB)
-    if above is None or len(args) < 2 or type(args[1]) is not str:
+_known = sql.known(_SCOPE)
+
+
+def _one(args: Arguments, _kwargs: dict[str, Any]) -> Described:
+    """None for what is no statement."""
+    if len(args) < 2 or type(args[1]) is not str:
         return None
-    return opened(sql.span(sql.statement(args[1], parameters=parameters), above, _BASE, _SCOPE, many))
+    return _known.of(args[1], len(args) > 2 and sql.given(args[2])), _BASE
 
 
-def _one(args: tuple[Any, ...], _kwargs: dict[str, Any]) -> Open | None:
-    return _begun(args, parameters=len(args) > 2 and sql.given(args[2]))
+def _many(args: Arguments, _kwargs: dict[str, Any]) -> Described:
+    if len(args) < 2 or type(args[1]) is not str:
+        return None
+    many = args[2] if len(args) > 2 else None
+    return sql.template(sql.statement(args[1], parameters=True), _SCOPE, many), _BASE
 
 
-def _many(args: tuple[Any, ...], _kwargs: dict[str, Any]) -> Open | None:
-    return _begun(args, parameters=True, many=args[2] if len(args) > 2 else None)
+def _script(args: Arguments, _kwargs: dict[str, Any]) -> Described:
+    return _one(args[:2], _kwargs)
 
 
-def _script(args: tuple[Any, ...], _kwargs: dict[str, Any]) -> Open | None:
-    return _begun(args, parameters=False)
-
-
-_spanned, _batch, _scripted = (around(NAME, begin, close) for begin in (_one, _many, _script))
+_spanned = Spans(NAME, _one, finish, _CONTRIB, known=_known, base=_BASE).around
+_batch, _scripted = (Spans(NAME, describe, finish, _CONTRIB).around for describe in (_many, _script))
 
 
 def _giving_ours(original: Callable[..., Any]) -> Callable[..., Any]:
     """Connection.cursor(), which execute() and the like call too."""
-
-    @functools.wraps(original)
-    def cursor(*args: Any, **kwargs: Any) -> Any:
-        if len(args) == 1 and not kwargs:
-            kwargs = {"factory": Cursor}
-        try:
-            return original(*args, **kwargs)
-        except BaseException as error:
-            step_aside(error)
-            raise
-
-    return unseen(cursor)
+    return instead(original, Around(original, NAME, ledger.failed, None, None, extra=Cursor))
 
 
 def _reduce(self: Any, protocol: Any) -> Any:

@@ -1,35 +1,32 @@
-"""What the boundaries of data stores have in common: where a statement's span belongs, and generators with a span."""
+"""What the boundaries of data stores have in common: calls that are spans, and what is told of servers."""
 
 from __future__ import annotations
 
 import functools
 import sys
 from collections.abc import AsyncGenerator, Callable, Generator
-from contextvars import ContextVar
 from typing import Any
 
-from aftertrace._native import Span, current
+from aftertrace._native import Around, Span, Template, current, suppressed
 from aftertrace.record.boundaries import contrib
-from aftertrace.record.boundaries.calls import CLIENT, INTERNAL, Begin, End, Open, guarded, opened, step_aside, unseen
+from aftertrace.record.boundaries.calls import CLIENT, INTERNAL, Open, instead, opened, step_aside, unseen
+from aftertrace.record.boundaries.state import ledger
 
 type Instrumentors = tuple[tuple[str, str], ...]  # contrib's that make these spans: package, class
+type Arguments = tuple[Any, ...]
+type Described = Template | tuple[Template, Template] | None  # the span; and what is told of where it goes
+type Describe = Callable[[Arguments, dict[str, Any]], Described]
+type Failed = Callable[[Span, None, BaseException], None]
 
 WAITING = "wait for a connection"
 SQLALCHEMY = ("sqlalchemy", "SQLAlchemyInstrumentor")
 
-# While contrib's SQLAlchemy instrumentation has a span of the statement, which it does not make current.
-hushed: ContextVar[bool] = ContextVar("aftertrace.hushed", default=False)
 
-
-def parent(instrumentors: Instrumentors) -> Span | None:
-    """The span under which a statement belongs. None: outside a trace, where OpenTelemetry wants no instrumentation,
-    and where contrib's has made the statement's span."""
+def parent() -> Span | None:
+    """The span under which a statement belongs. None: outside a trace, and where OpenTelemetry wants no
+    instrumentation."""
     span = current()
-    if span is None or hushed.get() or ("opentelemetry.context" in sys.modules and contrib.suppressed()):
-        return None
-    if span.kind == CLIENT and any(contrib.instruments(*each) for each in instrumentors):
-        return None
-    return span
+    return None if span is None or suppressed() else span
 
 
 def waiting(scope: str, system: str = "") -> Open | None:
@@ -50,6 +47,30 @@ def address(host: Any, port: Any) -> dict[str, Any]:
     if type(port) is int and port:
         told["server.port"] = port
     return told
+
+
+class Servers:
+    """What is told of servers, by where they are."""
+
+    def __init__(self, tell: Callable[[Any, Any, Any], dict[str, Any]]) -> None:
+        self._tell = tell
+        self._found: dict[tuple[Any, Any, Any], Template] = {}
+
+    def of(self, host: Any, port: Any, database: Any) -> Template:
+        if type(host) not in _PLAIN or type(port) not in _PLAIN or type(database) not in _PLAIN:
+            return Template("", CLIENT, self._tell(host, port, database))
+        found = self._found.get((host, port, database))
+        return self._new(host, port, database) if found is None else found
+
+    def _new(self, host: Any, port: Any, database: Any) -> Template:
+        if len(self._found) >= _MOST_SERVERS:
+            self._found.clear()
+        made = self._found[host, port, database] = Template("", CLIENT, self._tell(host, port, database))
+        return made
+
+
+_PLAIN = frozenset({str, int, type(None)})
+_MOST_SERVERS = 64
 
 
 class Kept[Value]:
@@ -73,41 +94,87 @@ class Kept[Value]:
         return made
 
 
-# -- around generators: begin() runs with their first step, as their body does
+# -- around a call that is a span
 
 
-def around_generator[State](name: str, begin: Begin[State], end: End[State]) -> Callable[[Any], Any]:
-    """Makes wrappers of generator functions. Where the program's code runs between the steps, begin() must not make
-    its span current."""
+class Spans:
+    """How a boundary makes its spans: ``describe`` says what a call's is, None: there is none; ``failed`` gets it with
+    the exception, and ends it."""
 
-    def make(original: Callable[..., Generator[Any, Any, Any]]) -> Callable[..., Any]:
+    def __init__(
+        self, name: str, describe: Describe, failed: Failed, instrumentors: Instrumentors = (), **how: Any
+    ) -> None:
+        self._name, self._describe, self._failed, self._how = name, describe, failed, how
+        if instrumentors:
+            how["instrumented"] = functools.partial(_instrumented, instrumentors)
+
+    def _around(self, original: Any, current: bool = True) -> Around:
+        return Around(
+            original, self._name, ledger.failed, self._describe, self._failed, spans=True, current=current, **self._how
+        )
+
+    def around(self, original: Callable[..., Any]) -> Callable[..., Any]:
+        return instead(original, self._around(original))
+
+    def around_async(self, original: Callable[..., Any]) -> Callable[..., Any]:
+        """Of a coroutine function; the span begins where the coroutine does."""
+        call = self._around(original)
+        enter, leave = call.enter, call.leave
+
         @functools.wraps(original)
-        def wrapper(*args: Any, **kwargs: Any) -> Generator[Any, Any, Any]:
-            state = guarded(name, begin, args, kwargs)
+        async def wrapper(*args: Any, **kwargs: Any) -> Any:
+            state = enter(args, kwargs)
             try:
-                result = yield from original(*args, **kwargs)
+                result = await original(*args, **kwargs)
             except BaseException as error:
                 if state is not None:
-                    guarded(name, end, state, None, error)
+                    leave(state, error)
                 step_aside(error)
                 raise
             if state is not None:
-                guarded(name, end, state, result, None)
+                leave(state, None)
             return result
 
         return unseen(wrapper)
 
-    return make
+    # Around generators: the span begins with the first step, as the body does. Where the program's code runs between
+    # the steps (streams), it is not current.
 
+    def within(self, original: Callable[..., Generator[Any, Any, Any]]) -> Callable[..., Any]:
+        return self._generator(original, True)
 
-def around_async_generator[State](name: str, begin: Begin[State], end: End[State]) -> Callable[[Any], Any]:
-    """The same for asynchronous ones, which cannot delegate: each step is handed on."""
+    def stream(self, original: Callable[..., Generator[Any, Any, Any]]) -> Callable[..., Any]:
+        return self._generator(original, False)
 
-    def make(original: Callable[..., AsyncGenerator[Any, Any]]) -> Callable[..., Any]:
+    def _generator(self, original: Callable[..., Generator[Any, Any, Any]], current: bool) -> Callable[..., Any]:
+        call = self._around(original, current)
+        enter, leave = call.enter, call.leave
+
+        @functools.wraps(original)
+        def wrapper(*args: Any, **kwargs: Any) -> Generator[Any, Any, Any]:
+            state = enter(args, kwargs)
+            try:
+                result = yield from original(*args, **kwargs)
+            except BaseException as error:
+                if state is not None:
+                    leave(state, error)
+                step_aside(error)
+                raise
+            if state is not None:
+                leave(state, None)
+            return result
+
+        return unseen(wrapper)
+
+    def stream_async(self, original: Callable[..., AsyncGenerator[Any, Any]]) -> Callable[..., Any]:
+        """Asynchronous ones cannot delegate: each step is handed on."""
+        call = self._around(original, False)
+        enter, leave = call.enter, call.leave
+
         @functools.wraps(original)
         async def wrapper(*args: Any, **kwargs: Any) -> AsyncGenerator[Any, Any]:
             inner = original(*args, **kwargs)
-            state = guarded(name, begin, args, kwargs)
+            state = enter(args, kwargs)
             try:
                 item = await _first(inner)
                 while True:
@@ -123,16 +190,19 @@ def around_async_generator[State](name: str, begin: Begin[State], end: End[State
                         item = await inner.asend(sent)
             except StopAsyncIteration:
                 if state is not None:
-                    guarded(name, end, state, None, None)
+                    leave(state, None)
             except BaseException as error:
                 if state is not None:
-                    guarded(name, end, state, None, error)
+                    leave(state, error)
                 step_aside(error)
                 raise
 
         return unseen(wrapper)
 
-    return make
+
+def _instrumented(instrumentors: Instrumentors) -> bool:
+    """Whether contrib's has made the CLIENT span that is current."""
+    return any(contrib.instruments(*each) for each in instrumentors)
 
 
 def _first(inner: AsyncGenerator[Any, Any]) -> Any:
