@@ -279,6 +279,80 @@ class ContextReader:
 
     def __new__(cls, variable: ContextVar[Any], kind: type, slow: Callable[[], Any], /) -> ContextReader: ...
     def __call__(self) -> Any: ...
+# -- around calls (around.c, template.c, suppressed.c), for the boundaries ----------------------------------------------
+
+@final
+class Template:
+    """What spans of one kind are born with, written once as the ring has it. Holds nothing of what it was made of.
+    TypeError; ValueError: more attributes than there is room for (4000 bytes, name and scope included)."""
+
+    def __init__(
+        self, name: str, kind: int = 1, attributes: Mapping[str, Any] | None = None, scope: str = ""
+    ) -> None: ...
+    def span(self, base: Template | None = None, /) -> Span | None:
+        """A child of the current span, with the attributes of base too; None outside of any."""
+
+@final
+class Known:
+    """Templates by text, 256 of each variant; `make(text, variant)` is asked for what is new, which may be None. Holds
+    copies of texts, and none of more than 8192 letters: of those make gets the beginning."""
+
+    def __init__(self, make: Callable[[str, int], Template | None]) -> None: ...
+    def of(self, text: str, variant: bool, /) -> Template:
+        """TypeError: text is no plain str; and what make raises."""
+
+@final
+class Around:
+    """What happens around a library's function: it is called as that is, and makes no frame.
+
+    begin(args, kwargs) comes before the call; it may change kwargs. What it returns goes to end(state, result, error)
+    after it; None: there is nothing to end. Both may fail: failed(name, error) counts it, or raises it on.
+    spans: begin gives a Template, or (Template, a second one whose attributes are added), or None, and is not called
+    outside of any span, nor where suppressed() or, within a CLIENT span, instrumented() says so. The span is current
+    during the call unless current is false; end(span, None, error) is called for exceptions only.
+    known: the templates of execute(self, text[, parameters]), so that begin is asked for what is new only; with base as
+    the second template, or, with holder, what `_aftertrace` is in the __dict__ of that attribute of self.
+    told: the call goes through at once when args[2].cursor is of one of these kinds, as those of SQLAlchemy do.
+    extra: all that happens is that a call with one argument gets this as a second one."""
+
+    def __init__(
+        self,
+        original: Callable[..., Any],
+        name: str,
+        failed: Callable[[str, Exception], None],
+        begin: Callable[..., Any] | None,
+        end: Callable[..., Any] | None,
+        *,
+        spans: bool = False,
+        current: bool = True,
+        instrumented: Callable[[], bool] | None = None,
+        known: Known | None = None,
+        base: Template | None = None,
+        holder: str | None = None,
+        told: set[type] | None = None,
+        extra: object = None,
+    ) -> None: ...
+    def __call__(self, *args: Any, **kwargs: Any) -> Any: ...
+    def enter(self, args: tuple[Any, ...], kwargs: dict[str, Any], /) -> tuple[Span, Token[Span | None] | None] | None:
+        """The first half of a call with a span, for coroutines and generators; what leave() needs. Raises what
+        failed() does."""
+
+    def leave(self, state: tuple[Span, Token[Span | None] | None], error: BaseException | None, /) -> None: ...
+
+def call_through[Function: Callable[..., Any]](function: Function, /) -> Function:
+    """From now on, calls of this function of Python's go to the Around in its only closure cell, and make no frame."""
+
+def watch_suppression(
+    hushed: ContextVar[bool],
+    look: Callable[[object], tuple[ContextVar[Any], tuple[str, ...]] | None],
+    ask: Callable[[], bool],
+    /,
+) -> None:
+    """How suppressed() knows: hushed is true; or in the context that OpenTelemetry's runtime context keeps in the
+    variable which look(runtime) names, one of the keys stands, and ask() says so; None: ask() says so each time."""
+
+def suppressed() -> bool:
+    """Whether OpenTelemetry, once the program has loaded it, wants no instrumentation here."""
 
 # -- reading a ring (reader.c), in the agent ---------------------------------------------------------------------------
 
