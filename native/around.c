@@ -4,32 +4,15 @@
 #include <Python.h>
 #include <structmember.h>
 
-#include "around.h"
-
-typedef struct Around {
-    PyObject_HEAD
-    vectorcallfunc vectorcall;
-    PyObject *(*call)(struct Around *, PyObject *const *, size_t, PyObject *);
-    PyObject *original;
-    PyObject *name, *failed;  /* failed(name, error): counts it, or raises it on */
-    PyObject *begin, *end;
-    PyObject *instrumented;   /* whether contrib's instrumentation has made the CLIENT span that is current; may be NULL */
-    Known *known;             /* of the statement that is the second argument; may be NULL */
-    Template *base;           /* what is told of where they go; may be NULL */
-    PyObject *holder;         /* the attribute of the first argument in whose __dict__ that lies */
-    PyObject *told;           /* set of cursor types whose statements are told by others; may be NULL */
-    PyObject *extra;          /* the argument that is given to calls without any */
-    int current;              /* its spans are */
-} Around;
+#include "around_impl.h"
 
 static PyTypeObject AroundType;
-static PyObject *name_known, *name_cursor, *name_contrib;
+static PyObject *name_cursor, *name_contrib;
 static vectorcallfunc plain; /* how functions are called */
 
 /* -- our own failures -- */
 
-/* An exception of begin() or end() is set. 0: counted; -1: it is not ours, and raised on. */
-static int absorb(Around *around)
+int around_absorb(Around *around)
 {
     PyObject *error = PyErr_GetRaisedException();
     if (!PyErr_GivenExceptionMatches(error, PyExc_Exception)) {
@@ -42,12 +25,11 @@ static int absorb(Around *around)
     return result ? 0 : -1;
 }
 
-/* end(state, result, error), after the call; 0, or -1 with what is to be raised in place of the result, or of the error. */
-static int finish(Around *around, PyObject *state, PyObject *result, PyObject *error)
+int around_finish(Around *around, PyObject *state, PyObject *result, PyObject *error)
 {
     PyObject *done = PyObject_CallFunctionObjArgs(around->end, state, result ? result : Py_None, error ? error : Py_None, NULL);
     Py_XDECREF(done);
-    if (done || absorb(around) == 0) {
+    if (done || around_absorb(around) == 0) {
         return 0;
     }
     if (error) {
@@ -62,7 +44,7 @@ static int finish(Around *around, PyObject *state, PyObject *result, PyObject *e
 
 /* -- any call: begin(args, kwargs) -> state or None; end(state, result, error) -- */
 
-static PyObject *keywords(PyObject *const *values, PyObject *kwnames)
+PyObject *around_keywords(PyObject *const *values, PyObject *kwnames)
 {
     PyObject *kwargs = PyDict_New();
     for (Py_ssize_t i = 0; kwargs && kwnames && i < PyTuple_GET_SIZE(kwnames); i++) {
@@ -73,7 +55,7 @@ static PyObject *keywords(PyObject *const *values, PyObject *kwnames)
     return kwargs;
 }
 
-static PyObject *tuple_of(PyObject *const *args, Py_ssize_t nargs)
+PyObject *around_tuple(PyObject *const *args, Py_ssize_t nargs)
 {
     PyObject *tuple = PyTuple_New(nargs);
     for (Py_ssize_t i = 0; tuple && i < nargs; i++) {
@@ -82,23 +64,22 @@ static PyObject *tuple_of(PyObject *const *args, Py_ssize_t nargs)
     return tuple;
 }
 
-/* What begin() gives: a new reference, None where it fails; NULL with what is to be raised. */
-static PyObject *begun(Around *around, PyObject *tuple, PyObject *kwargs)
+PyObject *around_begun(Around *around, PyObject *tuple, PyObject *kwargs)
 {
     PyObject *state = around->begin ? PyObject_CallFunctionObjArgs(around->begin, tuple, kwargs, NULL) : Py_NewRef(Py_None);
-    return state ? state : absorb(around) < 0 ? NULL : Py_NewRef(Py_None);
+    return state ? state : around_absorb(around) < 0 ? NULL : Py_NewRef(Py_None);
 }
 
 static PyObject *call_between(Around *around, PyObject *tuple, PyObject *kwargs)
 {
-    PyObject *state = begun(around, tuple, kwargs);
+    PyObject *state = around_begun(around, tuple, kwargs);
     if (!state) {
         return NULL;
     }
     PyObject *result = PyObject_Call(around->original, tuple, PyDict_GET_SIZE(kwargs) ? kwargs : NULL);
     if (state != Py_None) {
         PyObject *error = result ? NULL : PyErr_GetRaisedException();
-        if (finish(around, state, result, error) < 0) {
+        if (around_finish(around, state, result, error) < 0) {
             Py_CLEAR(result);
             Py_CLEAR(error);
         }
@@ -113,8 +94,8 @@ static PyObject *call_between(Around *around, PyObject *tuple, PyObject *kwargs)
 static PyObject *call_any(Around *around, PyObject *const *args, size_t nargsf, PyObject *kwnames)
 {
     Py_ssize_t nargs = PyVectorcall_NARGS(nargsf);
-    PyObject *tuple = tuple_of(args, nargs), *result = NULL;
-    PyObject *kwargs = tuple ? keywords(args + nargs, kwnames) : NULL;
+    PyObject *tuple = around_tuple(args, nargs), *result = NULL;
+    PyObject *kwargs = tuple ? around_keywords(args + nargs, kwnames) : NULL;
     if (kwargs) {
         result = call_between(around, tuple, kwargs);
     }
@@ -152,232 +133,6 @@ static PyObject *call_filled(Around *around, PyObject *const *args, size_t nargs
     }
     PyObject *both[] = {args[0], around->extra};
     return PyObject_Vectorcall(around->original, both, 2, NULL);
-}
-
-/* -- a call with a span: begin(args, kwargs) -> Template, (Template, base) or None; end(span, None, error) for errors only -- */
-
-typedef struct {
-    PyObject *template, *base; /* owned; template NULL: no span */
-} Told;
-
-static void told_clear(Told *told)
-{
-    Py_CLEAR(told->template);
-    Py_CLEAR(told->base);
-}
-
-static int given(PyObject *parameters)
-{
-    PyTypeObject *type = Py_TYPE(parameters);
-    return !(parameters == Py_None || ((type == &PyTuple_Type || type == &PyList_Type) && !Py_SIZE(parameters))
-             || (type == &PyDict_Type && !PyDict_GET_SIZE(parameters)));
-}
-
-/* What is remembered of a connection, in its __dict__. New reference or NULL, no exceptions. */
-static PyObject *remembered(PyObject *holder, PyObject *cursor)
-{
-    PyObject *connection = PyObject_GetAttr(cursor, holder);
-    PyObject *fields = connection ? PyObject_GenericGetDict(connection, NULL) : NULL;
-    PyObject *base = fields && PyDict_CheckExact(fields) ? PyDict_GetItemWithError(fields, name_known) : NULL;
-    base = base && Py_TYPE(base) == &TemplateType ? Py_NewRef(base) : NULL;
-    Py_XDECREF(fields);
-    Py_XDECREF(connection);
-    PyErr_Clear();
-    return base;
-}
-
-/* execute(self, text[, parameters]) of a text that has come before. */
-static int told_at_once(Around *around, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames, Told *told)
-{
-    if (!around->known || kwnames || nargs < 2 || nargs > 3 || !PyUnicode_CheckExact(args[1])) {
-        return 0;
-    }
-    Template *template = known_find(around->known, args[1], nargs > 2 && given(args[2]));
-    if (!template) {
-        return 0;
-    }
-    told->template = Py_NewRef((PyObject *)template);
-    told->base = around->holder ? remembered(around->holder, args[0]) : Py_XNewRef((PyObject *)around->base);
-    if (around->holder && !told->base) {
-        told_clear(told);
-    }
-    return told->template != NULL;
-}
-
-static void told_by(PyObject *answer, Told *told)
-{
-    PyObject *base = NULL;
-    if (PyTuple_CheckExact(answer) && PyTuple_GET_SIZE(answer) == 2) {
-        base = PyTuple_GET_ITEM(answer, 1);
-        answer = PyTuple_GET_ITEM(answer, 0);
-    }
-    if (Py_TYPE(answer) == &TemplateType) {
-        told->template = Py_NewRef(answer);
-        told->base = base && Py_TYPE(base) == &TemplateType ? Py_NewRef(base) : NULL;
-    }
-}
-
-/* Where no span belongs: 1, or -1 with an exception. */
-static int stays_out(Around *around, const Span *above)
-{
-    int out = suppressed_here();
-    if (out == 0 && above->kind == 3 && around->instrumented) {
-        PyObject *is = PyObject_CallNoArgs(around->instrumented);
-        out = is ? is == Py_True : -1;
-        Py_XDECREF(is);
-    }
-    return out;
-}
-
-typedef struct {
-    Span *span; /* owned; NULL: there is none */
-    PyObject *token;
-} Entered;
-
-static void enter(Around *around, Told *told, Entered *entered)
-{
-    Span *above = span_current();
-    entered->span = above && told->template ? span_born((Template *)told->template, (Template *)told->base, above) : NULL;
-    if (entered->span && around->current) {
-        entered->token = span_attach(entered->span);
-    }
-    PyErr_Clear();
-}
-
-/* In the order that writes least: the end stands among what its parent writes. */
-static void leave(Entered *entered)
-{
-    if (entered->token) {
-        span_detach(entered->token);
-        Py_CLEAR(entered->token);
-    }
-    span_finish(entered->span);
-    Py_CLEAR(entered->span);
-}
-
-/* The same with an exception, which is not set meanwhile. */
-static int leave_with(Around *around, Entered *entered, PyObject *error)
-{
-    int raised = finish(around, (PyObject *)entered->span, NULL, error);
-    PyObject *struck = raised ? PyErr_GetRaisedException() : NULL;
-    leave(entered);
-    if (struck) {
-        PyErr_SetRaisedException(struck);
-    }
-    return raised;
-}
-
-/* Whether a span belongs here: 1, 0, or -1 with what is to be raised. Outside of any span nothing is looked at. */
-static int tells(Around *around)
-{
-    const Span *above = span_current();
-    int out = above ? stays_out(around, above) : 1;
-    return out < 0 ? absorb(around) : !out;
-}
-
-/* What begin() says; -1: with what is to be raised. */
-static int told_later(Around *around, PyObject *tuple, PyObject *kwargs, Told *told)
-{
-    PyObject *answer = begun(around, tuple, kwargs);
-    if (!answer) {
-        return -1;
-    }
-    told_by(answer, told);
-    Py_DECREF(answer);
-    return 0;
-}
-
-static int tell(Around *around, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames, Entered *entered)
-{
-    Told told = {0};
-    int tells_it = tells(around);
-    if (tells_it <= 0) {
-        return tells_it;
-    }
-    if (!told_at_once(around, args, nargs, kwnames, &told)) {
-        PyObject *tuple = tuple_of(args, nargs), *kwargs = tuple ? keywords(args + nargs, kwnames) : NULL;
-        int later = kwargs ? told_later(around, tuple, kwargs, &told) : -1;
-        Py_XDECREF(kwargs);
-        Py_XDECREF(tuple);
-        if (later < 0) {
-            return -1;
-        }
-    }
-    enter(around, &told, entered);
-    told_clear(&told);
-    return 0;
-}
-
-static PyObject *call_spanned(Around *around, PyObject *const *args, size_t nargsf, PyObject *kwnames)
-{
-    Entered entered = {0};
-    if (tell(around, args, PyVectorcall_NARGS(nargsf), kwnames, &entered) < 0) {
-        return NULL;
-    }
-    PyObject *result = PyObject_Vectorcall(around->original, args, nargsf, kwnames);
-    if (!entered.span) {
-        return result;
-    }
-    if (result) {
-        leave(&entered);
-        return result;
-    }
-    PyObject *error = PyErr_GetRaisedException();
-    if (leave_with(around, &entered, error) < 0) {
-        Py_DECREF(error);
-    } else {
-        PyErr_SetRaisedException(error);
-    }
-    return NULL;
-}
-
-/* -- its two halves, for coroutines and generators: enter(args, kwargs) -> state or None; leave(state, error or None) -- */
-
-static PyObject *py_enter(Around *around, PyObject *const *args, Py_ssize_t nargs)
-{
-    Entered entered = {0};
-    Told told = {0};
-    if (nargs != 2 || !PyTuple_CheckExact(args[0]) || !PyDict_CheckExact(args[1])) {
-        PyErr_SetString(PyExc_TypeError, "enter() takes a call's arguments: a tuple and a dict");
-        return NULL;
-    }
-    int tells_it = tells(around);
-    if (tells_it < 0) {
-        return NULL;
-    }
-    if (tells_it) {
-        PyTupleObject *tuple = (PyTupleObject *)args[0];
-        int at_once = !PyDict_GET_SIZE(args[1]) && told_at_once(around, tuple->ob_item, Py_SIZE(tuple), NULL, &told);
-        if (!at_once && told_later(around, args[0], args[1], &told) < 0) {
-            return NULL;
-        }
-        enter(around, &told, &entered);
-        told_clear(&told);
-    }
-    if (!entered.span) {
-        Py_RETURN_NONE;
-    }
-    PyObject *state = PyTuple_Pack(2, entered.span, entered.token ? entered.token : Py_None);
-    Py_XDECREF(entered.token);
-    Py_DECREF(entered.span);
-    return state;
-}
-
-static PyObject *py_leave(Around *around, PyObject *const *args, Py_ssize_t nargs)
-{
-    if (nargs != 2 || !PyTuple_CheckExact(args[0]) || PyTuple_GET_SIZE(args[0]) != 2
-        || Py_TYPE(PyTuple_GET_ITEM(args[0], 0)) != &SpanType) {
-        PyErr_SetString(PyExc_TypeError, "leave() takes what enter() gave, and an exception or None");
-        return NULL;
-    }
-    PyObject *token = PyTuple_GET_ITEM(args[0], 1);
-    Entered entered = {(Span *)Py_NewRef(PyTuple_GET_ITEM(args[0], 0)), token == Py_None ? NULL : Py_NewRef(token)};
-    if (args[1] == Py_None) {
-        leave(&entered);
-    } else if (leave_with(around, &entered, args[1]) < 0) {
-        return NULL;
-    }
-    Py_RETURN_NONE;
 }
 
 /* -- the type -- */
@@ -461,7 +216,7 @@ static PyObject *around_new(PyTypeObject *type, PyObject *args, PyObject *kwargs
     around->extra = optional(extra);
     around->current = current;
     around->vectorcall = around_vectorcall;
-    around->call = around->extra ? call_filled : spans ? call_spanned : around->told ? call_unless_told : call_any;
+    around->call = around->extra ? call_filled : spans ? around_call_spanned : around->told ? call_unless_told : call_any;
     if (!is_right(around)) {
         Py_CLEAR(around);
     }
@@ -493,8 +248,8 @@ static void around_dealloc(Around *around)
 }
 
 static PyMethodDef METHODS[] = {
-    {"enter", (PyCFunction)(void (*)(void))py_enter, METH_FASTCALL, "What comes before the call."},
-    {"leave", (PyCFunction)(void (*)(void))py_leave, METH_FASTCALL, "What comes after it."},
+    {"enter", (PyCFunction)(void (*)(void))around_enter, METH_FASTCALL, "What comes before the call."},
+    {"leave", (PyCFunction)(void (*)(void))around_leave, METH_FASTCALL, "What comes after it."},
     {NULL, NULL, 0, NULL},
 };
 
@@ -519,10 +274,9 @@ static PyMethodDef FUNCTIONS[] = {
 
 int around_init(PyObject *module)
 {
-    name_known = PyUnicode_InternFromString("_aftertrace");
     name_cursor = PyUnicode_InternFromString("cursor");
     name_contrib = PyUnicode_InternFromString("opentelemetry.instrumentation.sqlalchemy");
-    if (!name_known || !name_cursor || !name_contrib || PyType_Ready(&AroundType) < 0 || template_init(module) < 0
+    if (!name_cursor || !name_contrib || around_spans_init() < 0 || PyType_Ready(&AroundType) < 0 || template_init(module) < 0
         || suppressed_init(module) < 0 || PyModule_AddFunctions(module, FUNCTIONS) < 0) {
         return -1;
     }

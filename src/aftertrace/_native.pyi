@@ -279,6 +279,7 @@ class ContextReader:
 
     def __new__(cls, variable: ContextVar[Any], kind: type, slow: Callable[[], Any], /) -> ContextReader: ...
     def __call__(self) -> Any: ...
+
 # -- around calls (around.c, template.c, suppressed.c), for the boundaries ----------------------------------------------
 
 @final

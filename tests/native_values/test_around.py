@@ -1,0 +1,560 @@
+"""What stands around calls (around.c, template.c): a call is as without it, whatever begin, end and the program do."""
+
+from __future__ import annotations
+
+import asyncio
+import copy
+import cProfile
+import gc
+import inspect
+import pickle
+import pstats
+import sys
+import threading
+import weakref
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from functools import wraps
+from pathlib import Path
+from typing import Any
+from unittest import mock
+
+import pytest
+from native_decoder import records_of, ring_of
+
+from aftertrace import _native
+from aftertrace._native import Around, Known, Span, Template, attach, call_through, current, detach
+
+STATEMENT = Template("SELECT", 3, {"db.query.text": "SELECT 1"}, "test")
+BASE = Template("", 3, {"db.system.name": "sqlite"})
+
+type Calls = list[tuple[Any, ...]]
+
+
+class Failures:
+    """Who counts what fails."""
+
+    def __init__(self) -> None:
+        self.seen: list[tuple[str, BaseException]] = []
+
+    def __call__(self, name: str, error: Exception) -> None:
+        self.seen.append((name, error))
+
+
+def instead(original: Callable[..., Any], call: Around) -> Callable[..., Any]:
+    @wraps(original)
+    def wrapper(*args: Any, **kwargs: Any) -> Any:
+        return call(*args, **kwargs)
+
+    return call_through(wrapper)
+
+
+def nothing(*_: Any) -> None:
+    return None
+
+
+def spanned(original: Callable[..., Any], failed: Callable[..., Any] = nothing, **how: Any) -> Around:
+    how = {"begin": lambda *_: (STATEMENT, BASE), "end": lambda span, *_: span.end(), "spans": True} | how
+    return Around(original, "test", failed, how.pop("begin"), how.pop("end"), **how)
+
+
+@contextmanager
+def within_a_span() -> Iterator[Span]:
+    span = Span("above", 2)
+    token = attach(span)
+    try:
+        yield span
+    finally:
+        detach(token)
+        span.end()
+
+
+def work(a: Any, b: Any = 2, *rest: Any, key: Any = None, **more: Any) -> tuple[Any, ...]:
+    """Its words."""
+    return a, b, rest, key, more
+
+
+CALLS: list[tuple[tuple[Any, ...], dict[str, Any]]] = [
+    ((1,), {}),
+    ((1, 2, 3, 4), {}),
+    ((), {"a": 1}),
+    ((1,), {"key": 5, "other": 6}),
+    ((), {"b": 1, "a": 2, "z": 3}),
+]
+
+
+@pytest.mark.parametrize(("args", "kwargs"), CALLS)
+def test_arguments_and_results_are_those_of_the_call(args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+    seen: Calls = []
+    call = Around(
+        work, "test", nothing, lambda *given: seen.append(given) or "state", lambda *ended: seen.append(ended)
+    )
+    wrapped = instead(work, call)
+    assert wrapped(*args, **kwargs) == call(*args, **kwargs) == work(*args, **kwargs)
+    assert seen == [(args, kwargs), ("state", work(*args, **kwargs), None)] * 2
+    with within_a_span():
+        assert instead(work, spanned(work))(*args, **kwargs) == work(*args, **kwargs)
+
+
+@pytest.mark.parametrize("spans", [False, True])
+def test_what_the_call_raises_comes_as_it_is(spans: bool) -> None:
+    error = KeyError("its own")
+
+    def fails() -> None:
+        raise error
+
+    ended: Calls = []
+    call = Around(fails, "test", nothing, lambda *_: STATEMENT, lambda *given: ended.append(given), spans=spans)
+    with within_a_span(), pytest.raises(KeyError) as caught:
+        instead(fails, call)()
+    assert caught.value is error
+    assert error.__context__ is None
+    assert [frame.name for frame in caught.traceback if frame.name != "fails"] == [caught.traceback[0].name]
+    assert ended[0][1:] == (None, error)
+
+
+@pytest.mark.parametrize("where", ["begin", "end", "end with an error"])
+@pytest.mark.parametrize("spans", [False, True])
+def test_what_begin_and_end_raise_is_counted_and_the_call_is_as_without_them(where: str, spans: bool) -> None:
+    ours, failures = ValueError("ours"), Failures()
+
+    def fails(*_: Any) -> None:
+        raise ours
+
+    def original(x: int) -> int:
+        if where == "end with an error":
+            raise LookupError(x)
+        return x
+
+    begin = fails if where == "begin" else lambda *_: STATEMENT
+    call = instead(original, Around(original, "test", failures, begin, fails, spans=spans))
+    with within_a_span() as above:
+        if where == "end with an error":
+            with pytest.raises(LookupError) as caught:
+                call(5)
+            assert caught.value.__context__ is None
+        else:
+            assert call(5) == 5
+        assert current() is above
+    whole = where == "end" and spans  # of a call with a span, end() hears of errors only
+    assert failures.seen == ([] if whole else [("test", ours)])
+
+
+@pytest.mark.parametrize("kind", [KeyboardInterrupt, SystemExit, asyncio.CancelledError])
+@pytest.mark.parametrize("spans", [False, True])
+def test_an_interrupt_in_begin_or_end_is_no_failure_of_ours(kind: type[BaseException], spans: bool) -> None:
+    failures, ran = Failures(), []
+
+    def interrupted(*_: Any) -> None:
+        raise kind
+
+    def original() -> None:
+        ran.append(1)
+        raise LookupError
+
+    with within_a_span() as above:
+        with pytest.raises(kind):
+            Around(original, "test", failures, interrupted, nothing, spans=spans)()
+        assert not ran
+        with pytest.raises(kind) as caught:
+            Around(original, "test", failures, lambda *_: STATEMENT, interrupted, spans=spans)()
+        assert type(caught.value.__context__) is LookupError
+        assert current() is above
+    assert failures.seen == []
+
+
+def test_a_counter_that_raises_is_what_was_asked_for() -> None:
+    def strict(_: str, error: Exception) -> None:
+        raise error
+
+    def fails(*_: Any) -> None:
+        raise ValueError("ours")
+
+    with pytest.raises(ValueError, match="ours"):
+        Around(work, "test", strict, fails, nothing)(1)
+
+
+@pytest.mark.parametrize("answer", [None, 5, "x", (STATEMENT,), (STATEMENT, 5), (5, BASE), [STATEMENT]])
+def test_begin_may_answer_anything(answer: Any) -> None:
+    with within_a_span():
+        assert spanned(work, begin=lambda *_: answer)(1) == work(1)
+
+
+def test_the_span_is_current_during_the_call_and_only_then() -> None:
+    def look() -> Span | None:
+        return current()
+
+    with within_a_span() as above:
+        inside = spanned(look)()
+        assert (inside.name, inside.kind, inside.parent_id) == ("SELECT", 3, above.span_id)
+        assert not inside.is_recording()
+        assert spanned(look, current=False)() is above
+        assert current() is above
+    assert spanned(look, begin=lambda *_: pytest.fail("asked outside of any span"))() is None
+
+
+def test_a_detached_span_and_a_swapped_context_end_well() -> None:
+    """The program may end and detach what it finds there."""
+
+    def meddles() -> None:
+        span = current()
+        span.end()
+        attach(Span("another", 1, span))
+
+    with within_a_span():
+        spanned(meddles)()
+
+
+def test_recursion_ends_as_recursion_does() -> None:
+    def deeper(n: int) -> int:
+        return deeper_wrapped(n + 1)
+
+    deeper_wrapped = instead(deeper, Around(deeper, "test", nothing, lambda *_: 1, nothing))
+    for _ in range(3):
+        with pytest.raises(RecursionError):
+            deeper_wrapped(0)
+
+    def bounded(n: int) -> int:
+        return 0 if n == 0 else 1 + bounded_wrapped(n - 1)
+
+    bounded_wrapped = instead(bounded, spanned(bounded))
+    with within_a_span() as above:
+        assert bounded_wrapped(100) == 100
+        assert current() is above
+
+
+def test_nothing_is_kept_of_calls() -> None:
+    class Thing:
+        pass
+
+    def original(thing: Any, fail: bool) -> Any:
+        if fail:
+            raise LookupError(thing)
+        return thing
+
+    wrapped = [
+        instead(original, Around(original, "test", nothing, lambda *given: given, nothing)),
+        instead(original, spanned(original)),
+    ]
+    gone = []
+    with within_a_span():
+        for call in wrapped:
+            for fail in (False, True):
+                thing = Thing()
+                gone.append(weakref.ref(thing))
+                with suppress(LookupError):
+                    call(thing, fail=fail)
+                with suppress(LookupError):
+                    call(thing, fail)
+                del thing
+    assert [one() for one in gone] == [None] * 4
+
+
+GIVEN: list[tuple[tuple[Any, ...], dict[str, Any]]] = [(("text",), {}), ((), {}), ((), {"x": 5})]
+
+
+@pytest.mark.parametrize("fail", [False, True])
+def test_no_reference_is_lost_or_left(fail: bool) -> None:
+    shared = ("shared", object())
+    none, failures = sys.getrefcount(None), Failures()
+
+    def original(*_: Any, **__: Any) -> Any:
+        if fail:
+            raise LookupError
+        return shared
+
+    calls = [
+        Around(original, "test", failures, lambda *_: shared, nothing),
+        spanned(original),
+        spanned(original, known=Known(lambda *_: STATEMENT), base=BASE),
+        Around(original, "test", failures, None, None, extra=shared),
+    ]
+
+    def run(rounds: int) -> list[int]:
+        for _ in range(rounds):
+            for call in calls:
+                for args, kwargs in GIVEN:
+                    with suppress(LookupError):
+                        call(shared, *args, **kwargs)
+        return [sys.getrefcount(one) for one in (shared, STATEMENT, BASE, *calls)]
+
+    with within_a_span():
+        assert run(1) == run(2000)
+    assert abs(sys.getrefcount(None) - none) < 1000
+
+
+def test_begin_may_change_the_keywords_that_the_call_gets() -> None:
+    def begin(_: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        kwargs["key"] = "ours"
+
+    assert Around(work, "test", nothing, begin, nothing)(1) == (1, 2, (), "ours", {})
+    kwargs = {"key": "the program's"}
+    assert Around(work, "test", nothing, begin, nothing)(1, **kwargs) == (1, 2, (), "ours", {})
+    assert kwargs == {"key": "the program's"}
+
+
+def test_in_threads_each_call_has_its_own_span() -> None:
+    def look(number: int) -> tuple[int, int, int]:
+        span = current()
+        return number, span.parent_id, span.span_id
+
+    call, results, barrier = instead(look, spanned(look)), [], threading.Barrier(8)
+
+    def run(number: int) -> None:
+        barrier.wait()
+        with within_a_span() as above:
+            for _ in range(2000):
+                result = call(number)
+                assert result[:2] == (number, above.span_id)
+                results.append(result[2])
+
+    threads = [threading.Thread(target=run, args=(number,)) for number in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(set(results)) == 16000
+
+
+def test_a_wrapper_that_goes_away_during_its_call() -> None:
+    space: dict[str, Any] = {}
+
+    def original() -> str:
+        space.clear()
+        gc.collect()
+        return "still here"
+
+    space["call"] = instead(original, spanned(original))
+    with within_a_span():
+        assert space["call"]() == "still here"
+
+
+def test_a_cycle_of_them_is_collected() -> None:
+    class Owner:
+        call: Around
+
+        def begin(self, *_: Any) -> None: ...
+
+    owner = Owner()
+    owner.call = Around(work, "test", nothing, owner.begin, nothing)
+    gone = weakref.ref(owner)
+    del owner
+    gc.collect()
+    assert gone() is None
+
+
+def test_a_function_that_is_called_through_is_a_function_as_others() -> None:
+    wrapped = instead(work, spanned(work))
+    assert inspect.signature(wrapped) == inspect.signature(work)
+    assert (wrapped.__name__, wrapped.__doc__, wrapped.__wrapped__) == ("work", "Its words.", work)  # type: ignore[attr-defined]
+    assert copy.deepcopy(wrapped) is wrapped
+    with mock.patch.object(sys.modules[__name__], "work", wrapped):
+        assert pickle.loads(pickle.dumps(wrapped)) is wrapped  # by its name, as any function
+    assert type(wrapped) is type(work)
+    with pytest.raises(TypeError, match=r"work\(\) missing 1 required positional argument: 'a'"):
+        wrapped()
+
+
+def test_it_binds_as_a_method_and_subclasses_override_it() -> None:
+    class Cursor:
+        def execute(self, text: str) -> tuple[str, str, str]:
+            return type(self).__name__, text, current().name
+
+    Cursor.execute = instead(Cursor.execute, spanned(Cursor.execute))  # type: ignore[method-assign]
+
+    class Own(Cursor):
+        def execute(self, text: str) -> tuple[str, str, str]:
+            return super().execute(text + "!")
+
+    with within_a_span():
+        assert Cursor().execute("x") == ("Cursor", "x", "SELECT")
+        assert Own().execute("x") == ("Own", "x!", "SELECT")
+        bound = Own().execute
+        assert bound("y") == ("Own", "y!", "SELECT")
+        with mock.patch.object(Cursor, "execute", autospec=True, return_value=5) as replaced:
+            assert Cursor().execute("z") == 5
+            assert replaced.call_count == 1
+        assert Cursor().execute("x")[2] == "SELECT"
+
+
+def test_a_changed_closure_or_code_is_the_program_s_own() -> None:
+    wrapped = instead(work, spanned(work))
+    wrapped.__closure__[0].cell_contents = lambda *_: "something else"  # type: ignore[index]
+    assert wrapped(1) == "something else"
+    del wrapped.__closure__[0].cell_contents  # type: ignore[index]
+    with pytest.raises(NameError):
+        wrapped(1)
+    plain = call_through(lambda x: x + 1)
+    assert plain(1) == 2
+    with pytest.raises(TypeError):
+        call_through(len)  # type: ignore[type-var]
+
+
+def test_tracers_and_profilers_see_the_call() -> None:
+    wrapped, seen = instead(work, spanned(work)), []
+
+    def trace(frame: Any, event: str, _: Any) -> Any:
+        seen.append((event, frame.f_code.co_name))
+
+    before = sys.gettrace()
+    sys.settrace(trace)
+    try:
+        wrapped(1)
+    finally:
+        sys.settrace(before)
+    assert ("call", "work") in seen
+    assert ("call", "wrapper") not in seen
+    profile = cProfile.Profile()
+    profile.runcall(wrapped, 1)
+    assert any(name == "work" for _, _, name in pstats.Stats(profile).stats)  # type: ignore[attr-defined]
+
+
+# -- coroutines and generators: enter and leave
+
+
+def test_the_two_halves() -> None:
+    failed: Calls = []
+    call = spanned(work, end=lambda *given: failed.append(given))
+    assert call.enter((1,), {}) is None  # outside of any span
+    with within_a_span() as above:
+        state = call.enter((1,), {})
+        assert current() is state[0]
+        call.leave(state, None)
+        assert (current(), failed) == (above, [])
+        state = call.enter((1,), {})
+        error = LookupError()
+        call.leave(state, error)
+        assert (current(), failed) == (above, [(state[0], None, error)])
+        call.leave(state, None)  # twice is once
+        state = spanned(work, current=False).enter((1,), {})
+        assert (current(), state[1]) == (above, None)
+        call.leave(state, None)
+
+
+@pytest.mark.parametrize("given", [(), (1,), ((), {}, 1), ([], {}), ((), []), ((), None)])
+def test_wrong_halves_are_told(given: tuple[Any, ...]) -> None:
+    call = spanned(work)
+    for act in (call.enter, call.leave):
+        with pytest.raises(TypeError):
+            act(*given)
+    with pytest.raises(TypeError):
+        call.leave((5, None), None)  # type: ignore[arg-type]
+
+
+def test_a_cancelled_task_leaves_in_its_own_context() -> None:
+    call = spanned(work)
+
+    async def statement() -> None:
+        state = call.enter((1,), {})
+        try:
+            await asyncio.sleep(60)
+        except BaseException as error:
+            call.leave(state, error)
+            raise
+
+    async def main() -> None:
+        with within_a_span() as above:
+            tasks = [asyncio.create_task(statement()) for _ in range(20)]
+            await asyncio.sleep(0)
+            assert current() is above
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+            assert current() is above
+
+    asyncio.run(main())
+
+
+# -- templates
+
+
+def test_what_a_template_writes_is_what_a_span_of_those_words_writes(tmp_path: Path) -> None:
+    attributes = {"db.query.text": "SELECT 'é'", "n": 5, "many": ["a", "b"], "password": "p"}
+    found = records_of(
+        ring_of(
+            f"""
+from aftertrace._native import Span, Template, attach
+above = Span("above", 2)
+attach(above)
+Span("a statement", 3, None, {attributes!r} | {{"db.system.name": "x"}}, None, None, "scope").end()
+Template("a statement", 3, {attributes!r}, "scope").span(Template("", 3, {{"db.system.name": "x"}})).end()
+""",
+            tmp_path / "ring",
+        )
+    )
+    starts = [one for one in found if one["record"] == "START" and one["name"] == "a statement"]
+    assert len(starts) == 2
+    assert [one.pop("span") != one.pop("dt") for one in starts] == [True, True]
+    assert starts[0] | {"parent": None, "trace": None} == starts[1] | {"parent": None, "trace": None}
+    assert {name: value.value for name, value in starts[1]["attrs"].items()}["db.system.name"] == "x"
+
+
+def test_a_template_has_room_for_so_much() -> None:
+    with pytest.raises(ValueError, match="more attributes"):
+        Template("x", 3, {f"k{i}": "v" for i in range(60)})
+    Template("n" * 100_000, 3, {"k": "v" * 100_000}, "s" * 100_000)
+    assert STATEMENT.span() is None
+    with within_a_span(), pytest.raises(TypeError):
+        STATEMENT.span("x")  # type: ignore[arg-type]
+    for wrong in [(5,), (), (None,)]:
+        with pytest.raises(TypeError):
+            Template(*wrong)
+
+
+def test_known_texts_are_made_once_copied_and_forgotten_in_time() -> None:
+    made: Calls = []
+
+    def make(text: str, variant: int) -> Template:
+        made.append((text, variant))
+        return Template(text[:10], 3)
+
+    known = Known(make)
+    text = "".join(["SELECT ", str(1)])
+    first = known.of(text, False)
+    assert known.of(text, False) is first
+    assert known.of(text, True) is not first
+    assert made == [(text, 0), (text, 1)]
+    held = sys.getrefcount(text)
+    known.of(text, False)
+    assert sys.getrefcount(text) == held
+    assert made[0][0] is not text
+    for number in range(1000):
+        known.of(f"SELECT {number}", False)
+    assert known.of(text, False) is not None
+    long = "x" * 100_000
+    known.of(long, False)
+    known.of(long, False)
+    assert [len(one) for one, _ in made[-2:]] == [8192, 8192]  # never kept
+    _native.sensitive_name("warm")
+    for wrong in [(b"x", False), (5, False), (text,)]:
+        with pytest.raises(TypeError):
+            known.of(*wrong)
+
+
+def test_a_text_that_is_known_needs_no_begin() -> None:
+    asked = []
+
+    def begin(args: tuple[Any, ...], _: dict[str, Any]) -> Any:
+        asked.append(args[1])
+        return known.of(args[1], len(args) > 2), BASE
+
+    known = Known(lambda text, _: Template(text, 3))
+    call = spanned(lambda *_: current().name, begin=begin, known=known, base=BASE)
+    with within_a_span():
+        assert [call(None, "A"), call(None, "A"), call(None, "B"), call(None, "A", (1,))] == ["A", "A", "B", "A"]
+        assert asked == ["A", "B", "A"]
+
+        class Text(str):
+            __slots__ = ()
+            __hash__ = None  # type: ignore[assignment]
+
+        with suppress(TypeError):
+            call(None, Text("A"))
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"known": 5}, {"base": 5}, {"holder": 5}, {"told": [1]}, {"known": BASE}, {"base": Known(nothing)}]
+)
+def test_an_around_of_wrong_parts_is_none(wrong: dict[str, Any]) -> None:
+    with pytest.raises(TypeError):
+        Around(work, "test", nothing, nothing, nothing, **wrong)
