@@ -22,7 +22,6 @@ from tests.boundaries import servers
 
 from aftertrace import _native
 from aftertrace.record import boundaries
-from aftertrace.record.boundaries.calls import around
 
 TEXT = "select id, name from orders where id = {} and name <> {}"
 
@@ -139,33 +138,39 @@ def alone(act: Callable[[], object]) -> float:
     return min(timeit.repeat(act, number=500, repeat=300)) / 500 * 1e9
 
 
-def wrapped(begin: Any, end: Any, *args: Any) -> Callable[[], object]:
-    wrapper = around("benchmark", begin, end)(lambda *_, **__: None)
-    return lambda: wrapper(*args)
-
-
 def wrappers(dsn: str, port: int) -> dict[str, Callable[[], object]]:
-    import asyncpg
+    """The boundaries' own wrappers around functions that do nothing."""
     import psycopg
     import redis
 
-    from aftertrace.record.boundaries import asyncpg as through_asyncpg
     from aftertrace.record.boundaries import psycopg as through_psycopg
     from aftertrace.record.boundaries import redis as through_redis
     from aftertrace.record.boundaries import sql
+    from aftertrace.record.boundaries import sqlite as through_sqlite
+    from aftertrace.record.boundaries.stores import Spans
 
-    cursor = psycopg.connect(dsn).cursor()
-    later = asyncio.new_event_loop().run_until_complete(asyncpg.connect(dsn))
-    client, text = redis.Redis(port=port), TEXT.format("%s", "%s")
+    def nothing(*_: object, **__: object) -> None:
+        return None
+
+    cursor, client, text = psycopg.connect(dsn).cursor(), redis.Redis(port=port), TEXT.format("%s", "%s")
     pipe = client.pipeline()
     for _ in range(10):
         pipe.get("key")
-    execute, piped, ended = through_redis._execute, through_redis._pipeline, through_redis._closed  # noqa: SLF001
+    execute = Spans(
+        "benchmark",
+        through_psycopg._execute,
+        sql.finished,
+        known=through_psycopg._known,
+        holder="_conn",
+    ).around(nothing)
+    ask, many, statement = (
+        make(nothing) for make in (through_redis._commands, through_redis._pipelines, through_sqlite._spanned)
+    )
     return {
-        "psycopg execute": wrapped(through_psycopg._execute, sql.closed, cursor, text, (1, "x")),  # noqa: SLF001
-        "asyncpg fetchrow": wrapped(through_asyncpg._simple, sql.closed, later, text, 1, "x"),  # noqa: SLF001
-        "redis get": wrapped(execute, ended, client, "GET", "key"),
-        "redis pipeline of 10": wrapped(piped, ended, pipe),
+        "sqlite3 execute": lambda: statement(None, text, (1, "x")),
+        "psycopg execute": lambda: execute(cursor, text, (1, "x")),
+        "redis get": lambda: ask(client, "GET", "key"),
+        "redis pipeline of 10": lambda: many(pipe),
     }
 
 

@@ -71,8 +71,8 @@ static void told_by(PyObject *answer, Told *told)
 /* Where no span belongs: 1, or -1 with an exception. */
 static int stays_out(Around *around, const Span *above)
 {
-    int out = suppressed_here();
-    if (out == 0 && above->kind == 3 && around->instrumented) {
+    int within = above->kind, out = suppressed_here(); /* which may run Python: `above` is borrowed */
+    if (out == 0 && within == 3 && around->instrumented) {
         PyObject *is = PyObject_CallNoArgs(around->instrumented);
         out = is ? is == Py_True : -1;
         Py_XDECREF(is);

@@ -291,7 +291,7 @@ int redact_add(const char *text, size_t n)
         return -1;
     }
     user_count++;
-    redact_number++;
+    redact_number = redact_number * 31 + (uint32_t)fnv1a(letters + NAME_MAX_LETTERS - m, m);
     memset(cache, 0, sizeof cache);
     return 0;
 }
@@ -301,5 +301,5 @@ void redact_reset(void)
     memset(names, 0, sizeof names);
     memset(cache, 0, sizeof cache);
     names_count = user_count = 0;
-    redact_number++;
+    redact_number = 0;
 }

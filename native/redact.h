@@ -26,7 +26,7 @@ int redact_is_returned(PyObject *o);
 /* Adds a name of the user's. 0, or -1 when there is no room for it (at most 512 names, 64 letters each). */
 int redact_add(const char *text, size_t n);
 
-extern uint32_t redact_number; /* of the names that are sensitive now: another one whenever they change */
+extern uint32_t redact_number; /* of the names that are sensitive now: another one for other names */
 
 /* Forgets what redact_add() added. */
 void redact_reset(void);

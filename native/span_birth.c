@@ -2,6 +2,7 @@
 #include <Python.h>
 
 #include "ids.h"
+#include "redact.h"
 #include "template.h"
 
 #define FLAG_SAMPLED 1
@@ -50,13 +51,22 @@ static int begin_start(Span *span, Out *out, uint64_t start_ns)
     return 1;
 }
 
+/* What was written before other names became sensitive is not shown. */
+static int may_be_shown(const Template *template) { return template && template->redaction == redact_number; }
+
 static void put_template(Out *out, const Template *template, const Template *base)
 {
+    const Template *parts[] = {template, base};
+    unsigned count = 0;
     put_raw(out, template->data, template->head);
-    put_u8(out, (uint8_t)(template->count + (base ? base->count : 0)));
-    put_raw(out, template->data + template->head, (size_t)Py_SIZE(template) - template->head);
-    if (base) {
-        put_raw(out, base->data + base->head, (size_t)Py_SIZE(base) - base->head);
+    for (int i = 0; i < 2; i++) {
+        count += may_be_shown(parts[i]) ? parts[i]->count : 0;
+    }
+    put_u8(out, (uint8_t)count);
+    for (int i = 0; i < 2; i++) {
+        if (may_be_shown(parts[i])) {
+            put_raw(out, parts[i]->data + parts[i]->head, (size_t)Py_SIZE(parts[i]) - parts[i]->head);
+        }
     }
     put_varint(out, 0); /* links */
 }

@@ -32,22 +32,30 @@ static int truth(PyObject *result)
     return is;
 }
 
-/* What a context variable holds, borrowed from the context; NULL: nothing. */
+/* What a context variable holds: a new reference, or NULL: nothing. */
 static PyObject *held(PyObject *var)
 {
     PyObject *value = NULL;
-    if (!var || PyContextVar_Get(var, NULL, &value) < 0) {
+    if (PyContextVar_Get(var, NULL, &value) < 0) {
         PyErr_Clear();
-        return NULL;
     }
-    Py_XDECREF(value);
     return value;
+}
+
+static int is_hushed(void)
+{
+    PyObject *value = held(hushed);
+    int is = value == Py_True;
+    Py_XDECREF(value);
+    return is;
 }
 
 static int look_at(PyObject *found)
 {
+    Py_INCREF(found); /* the program may put another one in its place meanwhile */
     PyObject *told = PyObject_CallOneArg(look, found);
     if (!told) {
+        Py_DECREF(found);
         return -1;
     }
     Py_CLEAR(variable);
@@ -57,13 +65,13 @@ static int look_at(PyObject *found)
         variable = Py_NewRef(PyTuple_GET_ITEM(told, 0));
         keys = Py_NewRef(PyTuple_GET_ITEM(told, 1));
     }
-    Py_XSETREF(runtime, Py_NewRef(found));
+    Py_XSETREF(runtime, found);
     Py_DECREF(told);
     return 0;
 }
 
 /* 1: one of the keys may stand in the context, so Python has to look. */
-static int may_stand(PyObject *context)
+static int may_stand_in(PyObject *context, PyObject *names)
 {
     if (!context || (PyDict_Check(context) && !PyDict_GET_SIZE(context))) {
         return 0;
@@ -71,8 +79,8 @@ static int may_stand(PyObject *context)
     if (!PyDict_Check(context)) {
         return 1;
     }
-    for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(keys); i++) {
-        PyObject *key = PyTuple_GET_ITEM(keys, i);
+    for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(names); i++) {
+        PyObject *key = PyTuple_GET_ITEM(names, i);
         if (!PyUnicode_CheckExact(key) || PyDict_GetItemWithError(context, key) || PyErr_Occurred()) {
             PyErr_Clear();
             return 1;
@@ -81,13 +89,23 @@ static int may_stand(PyObject *context)
     return 0;
 }
 
+/* The keys of a context are the program's: comparing them may run its code, during which nothing in here may go. */
+static int may_stand(void)
+{
+    PyObject *context = held(variable), *names = Py_NewRef(keys);
+    int may = may_stand_in(context, names);
+    Py_DECREF(names);
+    Py_XDECREF(context);
+    return may;
+}
+
 int suppressed_here(void)
 {
     PyObject *module = module_of(name_context);
     if (!module || !look) {
         return 0;
     }
-    if (held(hushed) == Py_True) {
+    if (is_hushed()) {
         return 1;
     }
     PyObject *fields = PyModule_CheckExact(module) ? PyModule_GetDict(module) : NULL;
@@ -96,7 +114,7 @@ int suppressed_here(void)
     if (found && found != runtime && look_at(found) < 0) {
         return -1;
     }
-    if (found && variable && !may_stand(held(variable))) {
+    if (found && variable && !may_stand()) {
         return 0;
     }
     return truth(PyObject_CallNoArgs(ask));

@@ -280,7 +280,7 @@ class ContextReader:
     def __new__(cls, variable: ContextVar[Any], kind: type, slow: Callable[[], Any], /) -> ContextReader: ...
     def __call__(self) -> Any: ...
 
-# -- around calls (around.c, template.c, suppressed.c), for the boundaries ----------------------------------------------
+# -- around calls (around.c, template.c, suppressed.c), for the boundaries --------------------------------------------
 
 @final
 class Template:
