@@ -158,14 +158,13 @@ def wrappers(dsn: str, port: int) -> dict[str, Callable[[], object]]:
         pipe.get("key")
     execute = Spans(
         "benchmark",
-        through_psycopg._execute,
+        through_psycopg._execute,  # noqa: SLF001
         sql.finished,
-        known=through_psycopg._known,
+        known=through_psycopg._known,  # noqa: SLF001
         holder="_conn",
     ).around(nothing)
-    ask, many, statement = (
-        make(nothing) for make in (through_redis._commands, through_redis._pipelines, through_sqlite._spanned)
-    )
+    ask, many = through_redis._commands(nothing), through_redis._pipelines(nothing)  # noqa: SLF001
+    statement = through_sqlite._spanned(nothing)  # noqa: SLF001
     return {
         "sqlite3 execute": lambda: statement(None, text, (1, "x")),
         "psycopg execute": lambda: execute(cursor, text, (1, "x")),
