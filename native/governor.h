@@ -13,7 +13,7 @@ enum {
     COST_LIBRARY = 20, /* an event of code that is not recorded: an exception's, or a first call in bad times */
     COST_DISPATCH = 15,
     /* with what our boundaries do for one (benchmarks/boundaries.py) */
-    COST_ENTRY_SPAN = 5000, COST_EXIT_SPAN = 6000, COST_SPAN = 1200, COST_LOG = 1700,
+    COST_ENTRY_SPAN = 5000, COST_EXIT_SPAN = 3500, COST_SPAN = 1200, COST_LOG = 1700,
 };
 
 typedef struct {
