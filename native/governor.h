@@ -13,7 +13,7 @@ enum {
     COST_LIBRARY = 20, /* an event of code that is not recorded: an exception's, or a first call in bad times */
     COST_DISPATCH = 15,
     /* with what our boundaries do for one (benchmarks/boundaries.py) */
-    COST_ENTRY_SPAN = 5000, COST_EXIT_SPAN = 3500, COST_SPAN = 1200, COST_LOG = 1700,
+    COST_ENTRY_SPAN = 5000, COST_EXIT_SPAN = 15000, COST_TEMPLATE_SPAN = 2500, COST_SPAN = 1200, COST_LOG = 1700,
 };
 
 typedef struct {
@@ -66,10 +66,14 @@ static inline uint32_t governor_cost(CodeInfo *info, uint32_t base)
 static inline void governor_call(CodeInfo *info, uint32_t base) { info->use.calls_cost += governor_cost(info, base); }
 static inline void governor_line(CodeInfo *info) { info->use.lines_cost += governor_cost(info, COST_LINE); }
 
-/* A span of this kind (OTLP's number) has ended: server and consumer, client and producer, others. */
-static inline void governor_span(int kind)
+/* A span of this kind (OTLP's number) has ended: server and consumer, client and producer, others; those of statements are made from
+ * templates. */
+static inline void governor_span(int kind, int templated)
 {
-    at_governor.spans += kind == 2 || kind == 5 ? COST_ENTRY_SPAN : kind == 3 || kind == 4 ? COST_EXIT_SPAN : COST_SPAN;
+    at_governor.spans += templated ? COST_TEMPLATE_SPAN
+        : kind == 2 || kind == 5   ? COST_ENTRY_SPAN
+        : kind == 3 || kind == 4   ? COST_EXIT_SPAN
+                                   : COST_SPAN;
 }
 
 #endif

@@ -255,6 +255,7 @@ Span *span_born(const Template *template, const Template *base, const Span *pare
     if (span) {
         span->name = Py_NewRef(template->name);
         span->kind = template->kind;
+        span->templated = 1;
         child_of(span, parent);
         span->ring = at_ring.opened;
         if (begin_start(span, &out, 0)) {

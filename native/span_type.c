@@ -50,7 +50,7 @@ static void put_end(Span *span, uint64_t end_ns)
         put_raw(&out, span->context.span_id, 8);
         put_varint(&out, end_ns);
         ring_commit(&out);
-        governor_span(span->kind);
+        governor_span(span->kind, span->templated);
     }
 }
 

@@ -10,7 +10,7 @@ typedef struct {
     SpanContext context;
     uint8_t parent_id[8]; /* zero: none */
     uint32_t ring; /* number of the ring that has its start, 0: none */
-    uint8_t kind, parent_is_remote, ended, status;
+    uint8_t kind, parent_is_remote, ended, status, templated;
     PyObject *name, *trace_state; /* exact str */
 } Span;
 
