@@ -164,3 +164,10 @@ class Keep:
     process_uid: str
     time_ns: int
     attributes: dict[str, Any] = field(default_factory=dict)
+    role: str = "failure"  # sibling: a healthy request of the same route; neighbour: it overlapped a kept one
+    route: str = ""  # of the request in that process
+    group: str = ""  # 16 hex digits: the failures that are one; "": the agent did not say
+    title: str = ""  # the group in words
+    weight: float = 1.0  # requests that this one stands for, at least 1
+    of: str = ""  # trace id of the request that a neighbour overlapped
+    version: str = ""  # of the service, as its resource says

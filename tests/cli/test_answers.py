@@ -80,6 +80,31 @@ def test_ls_of_an_empty_store_says_how_to_begin(tmp_path: Path) -> None:
         assert last.stderr.startswith("error: nothing-kept: ")
 
 
+def test_groups_count_failures_by_cause(env: dict[str, str], failed: TraceData) -> None:
+    done = ask(env, "groups", "--since", "7d")
+    assert done.returncode == 0
+    head, line = done.stdout.splitlines()
+    assert head.split() == ["group", "count", "first", "last", "trend", "failure", "route", "versions"]
+    assert "KeyError in inventory" in line
+    assert line.split()[1] == "1"
+    assert "█" in line
+    assert max(map(len, (head, line))) <= 100
+    assert f"aftertrace why {failed.trace_id[:8]}" in done.stderr
+    group = line.split()[0]
+    assert failed.trace_id[:8] in ask(env, "ls", f"group={group}").stdout
+    whole = json.loads(ask(env, "groups", "--since", "7d", "--json").stdout)
+    assert [one["id"][:8] for one in whole["groups"]] == [group]
+    wrong = ask(env, "groups", "--since", "yesterday")
+    assert (wrong.returncode, "bad-since" in wrong.stderr) == (2, True)
+
+
+def test_groups_of_an_empty_store(tmp_path: Path) -> None:
+    with serving(tmp_path / "s") as env:
+        done = ask(env, "groups")
+        assert (done.returncode, done.stdout) == (0, "")
+        assert "Nothing that failed was kept in the last 24h." in done.stderr
+
+
 def test_show_is_a_tree_over_the_services(env: dict[str, str], failed: TraceData) -> None:
     done = ask(env, "show", "last")
     assert done.returncode == 0, done.stderr

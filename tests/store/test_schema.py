@@ -6,7 +6,7 @@ from aftertrace import store as stores
 from aftertrace.errors import StoreError
 from aftertrace.store import schema
 
-from .conftest import Maker
+from .conftest import NOW, Maker
 
 
 def test_every_sql_file_is_in_the_manifest():
@@ -57,3 +57,26 @@ def test_a_store_of_another_release_is_refused(tmp_path, monkeypatch, change):
     with monkeypatch.context() as again:
         again.setattr(schema, "objects", lambda: other)
         stores.open(tmp_path / "s").close()  # the refusal let go of the directory
+
+
+def test_a_store_that_knew_no_groups_is_brought_up_to_date(tmp_path, monkeypatch):
+    whole = schema.objects()
+    older = [one for one in whole if one[0] != "kept_groups.sql"]
+    with monkeypatch.context() as before:
+        before.setattr(schema, "objects", lambda: older)
+        stores.open(tmp_path / "s").close()
+        old = stores.open(tmp_path / "s")
+        try:
+            old._engine.command(  # as that release wrote it
+                "INSERT INTO kept (trace_id, trigger, process_uid, time_ns, reason, service, attributes) VALUES"
+                f" (unhex('{'ab' * 16}'), 'server-error', unhex('{'11' * 16}'), {NOW}, 'KeyError: 5', 'orders', '{{}}')"
+            )
+        finally:
+            old.close()
+    store = stores.open(tmp_path / "s")
+    try:
+        assert [(one.role, one.weight, one.group) for one in store.trace("ab" * 16).keeps] == [("failure", 1.0, "")]
+        assert [one.trace_id for one in store.kept(5)] == ["ab" * 16]
+        assert [(one.title, one.kept) for one in store.groups(NOW, NOW, 5)] == [("KeyError: 5", 1)]
+    finally:
+        store.close()

@@ -14,6 +14,7 @@ import pytest
 from aftertrace import store as stores
 from aftertrace.errors import Ambiguous, NotFound, StoreError, UsageError
 from aftertrace.model import Keep, LogRecord, Resource, SpanEvent, SpanKind, SpanLink, StatusCode
+from aftertrace.store import groups
 from aftertrace.wire import zstd
 
 from .conftest import NOW, Maker
@@ -118,7 +119,8 @@ def test_recordings_keeps_and_sources_are_put_together(store, make):
     assert trace.recordings == [whole]
     assert trace.sources == {hashes["/a.py"]: "x = 'é'\n", hashes["/b.py"]: "# coding: latin-1\nx = 'é'\n"}
     assert trace.logs == [logs[-1]]
-    assert trace.keeps == [Keep(make.trace_id, "keep", "because", "gateway", "11" * 16, 7)]
+    group, title = groups.of("gateway", "keep", "because")
+    assert trace.keeps == [Keep(make.trace_id, "keep", "because", "gateway", "11" * 16, 7, group=group, title=title)]
     incomplete, unreadable = trace.problems
     assert incomplete == "Recording 33333333 of orders (process 11111111) is incomplete: 1 of 2 pieces arrived."
     assert unreadable.startswith("Recording 44444444 of orders (process 11111111) cannot be read: not a zstd frame")

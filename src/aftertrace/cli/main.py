@@ -20,6 +20,7 @@ _COMMANDS = {
     "demo": "A shop of four processes under the recorder: faults, and why they happened.",
     "off": "End the recording of a service within seconds, without a restart.",
     "on": "Record a service again.",
+    "groups": "Kept failures by cause: how many, since when, which versions and routes.",
     "ls": "Kept requests, newest first.",
     "show": "One request as a tree over its services.",
     "step": "Step through a request, forward and back, over all services it touched.",

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from aftertrace.errors import UsageError
-from aftertrace.wire.bundle import KeptTrace, TraceData
+from aftertrace.wire.bundle import Group, KeptTrace, TraceData
 
 
 class Sources(Protocol):
@@ -21,6 +21,18 @@ class Sources(Protocol):
 
     def kept(self, limit: int, query: str) -> list[KeptTrace]:
         """Kept traces, newest first. UsageError: the query cannot be read."""
+
+    def groups(self, since_ns: int, until_ns: int, limit: int) -> list[Group]:
+        """Failure groups of that time, the last that failed first."""
+
+    def members(self, group: str, limit: int) -> list[str]:
+        """Kept requests of a failure group, by its full id, newest first."""
+
+    def siblings(self, trace_id: str, limit: int) -> list[str]:
+        """Kept healthy requests of the same routes, nearest in time first."""
+
+    def neighbours(self, trace_id: str, limit: int) -> list[str]:
+        """Requests that were kept because they overlapped it."""
 
 
 class Answer(Protocol):

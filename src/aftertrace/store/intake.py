@@ -7,12 +7,16 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 from aftertrace.model import Keep, LogRecord
+from aftertrace.store import groups
 from aftertrace.store.rows import Piece, SourceFile
 from aftertrace.wire import zstd
 
 _PIECE_BYTES = 1 << 20
 _MOST_PIECES = 4096
 SOURCE_BYTES = 16 << 20  # of one file
+_KEEP = "aftertrace.keep."
+_MOST_TEXT = 300  # code points of a route, or a title
+_MOST_WEIGHT = 1e9
 
 
 @dataclass(slots=True)
@@ -54,7 +58,7 @@ def _attribute[Kind: (str, int)](record: LogRecord, name: str, kind: type[Kind])
 
 
 def _hex(text: str, digits: int, what: str) -> str:
-    if len(text) != digits or not set(text) <= set("0123456789abcdef"):
+    if not _is_hex(text, digits):
         raise _Refused(f"{what} is not {digits} hex digits")
     return text
 
@@ -102,14 +106,33 @@ def _source(record: LogRecord) -> SourceFile:
 
 
 def _keep(record: LogRecord) -> Keep:
-    ours = ("aftertrace.keep.trigger", "aftertrace.keep.reason", "aftertrace.keep.process_uid")
-    trigger, reason, uid = (_attribute(record, name, str) for name in ours)
+    trigger, reason, uid = (_attribute(record, f"{_KEEP}{name}", str) for name in ("trigger", "reason", "process_uid"))
+    said = {name.removeprefix(_KEEP): value for name, value in record.attributes.items() if name.startswith(_KEEP)}
+    service = record.resource.service
+    group, title = groups.of(service, trigger, reason)
+    named = _is_hex(said.get("group"), 16)
+    role, weight = said.get("role"), said.get("weight")
     return Keep(
         trace_id=_trace(record),
         trigger=trigger,
         reason=reason,
-        service=record.resource.service,
+        service=service,
         process_uid=_hex(uid, 32, "the process uid"),
         time_ns=record.time_ns,
-        attributes={name: value for name, value in record.attributes.items() if name not in ours},
+        attributes={name: value for name, value in record.attributes.items() if not name.startswith(_KEEP)},
+        role=str(role) if role in {"sibling", "neighbour"} else "failure",
+        route=_short(said.get("route")),
+        group=str(said["group"]) if named else group,
+        title=_short(said.get("title")) or ("" if named else title),
+        weight=min(max(float(weight), 1.0), _MOST_WEIGHT) if isinstance(weight, int | float) and weight > 1 else 1.0,
+        of=str(said["of"]) if _is_hex(said.get("of"), 32) else "",
+        version=_short(record.resource.attributes.get("service.version")),
     )
+
+
+def _is_hex(value: object, digits: int) -> bool:
+    return isinstance(value, str) and len(value) == digits and set(value) <= set("0123456789abcdef")
+
+
+def _short(value: object) -> str:
+    return value[:_MOST_TEXT] if isinstance(value, str) else ""

@@ -2,7 +2,8 @@
 
 A term is a field, an operator and a value (quoted where it has spaces). Operators: ``=``, ``!=``, ``~`` (contains, any
 case), ``!~``; for duration and HTTP status also ``> >= < <=``. Terms on spans hold when any span of the trace fits
-(``!``: none does). Values reach the engine as parameters only.
+(``!``: none does). Requests that were kept to be compared with others (role sibling, neighbour) are found only by
+``role``; a group by as many digits of its id as one likes. Values reach the engine as parameters only.
 """
 
 from __future__ import annotations
@@ -22,11 +23,12 @@ _DURATION = re.compile(r"(\d{1,9}(?:\.\d{1,9})?)(ns|us|ms|s|m|h|d)")
 _UNITS = {"ns": 1, "us": 10**3, "ms": 10**6, "s": 10**9, "m": 60 * 10**9, "h": 3600 * 10**9, "d": 86400 * 10**9}
 
 _SPAN_TEXT = {"service": "service", "name": "name", "route": "route", "error": "exception_type"}
-_KEEP_TEXT = {"trigger": "trigger", "reason": "reason"}
+_KEEP_TEXT = {"trigger": "trigger", "reason": "reason", "role": "role"}
 _TEXT_OPS = ("=", "!=", "~", "!~")
 _ORDER_OPS = ("=", ">", ">=", "<", "<=")
 FIELDS: dict[str, tuple[str, ...]] = {
     **dict.fromkeys((*_SPAN_TEXT, *_KEEP_TEXT), _TEXT_OPS),
+    "group": ("=", "!="),
     "status": ("=", "!=", ">", ">=", "<", "<="),
     "duration": (">", ">=", "<", "<="),
     "since": ("=",),
@@ -65,7 +67,7 @@ def parse(query: str, now_ns: int | None = None) -> Conditions:
     """The conditions that a query stands for. Raises UsageError, which points at the place."""
     conditions = Conditions()
     now_ns = time.time_ns() if now_ns is None else now_ns
-    position = 0
+    position, asks_role = 0, False
     while position < len(query):
         if query[position].isspace():
             position += 1
@@ -73,8 +75,11 @@ def parse(query: str, now_ns: int | None = None) -> Conditions:
         match = _TERM.match(query, position)
         if match is None:
             raise _wrong(query, position, _no_term(query, position))
+        asks_role |= match["field"] == "role"
         _add(conditions, _checked(query, match), now_ns)
         position = match.end()
+    if not asks_role:
+        conditions.sql.append("role = 'failure'")
     return conditions
 
 
@@ -105,6 +110,9 @@ def _add(conditions: Conditions, term: _Term, now_ns: int) -> None:
         _on_spans(conditions, term, _text(conditions, _SPAN_TEXT[term.field], term))
     elif term.field in _KEEP_TEXT:
         inside = f"SELECT trace_id FROM kept WHERE {_text(conditions, _KEEP_TEXT[term.field], term)}"
+        conditions.sql.append(f"trace_id {_membership(term)} ({inside})")
+    elif term.field == "group":
+        inside = f"SELECT trace_id FROM kept WHERE startsWith(group_id, {conditions.parameter(term.value)})"
         conditions.sql.append(f"trace_id {_membership(term)} ({inside})")
     elif term.field == "status":
         _on_spans(conditions, term, _status(conditions, term))

@@ -25,7 +25,8 @@ SELECT recording_id, piece, pieces, process_uid, service, content
 FROM recordings FINAL WHERE trace_id = unhex({trace:String}) ORDER BY recording_id, piece
 """
 KEEPS = """
-SELECT trace_id, trigger, process_uid, time_ns, reason, service, attributes
+SELECT trace_id, trigger, process_uid, time_ns, reason, service, attributes, role, route, group_id, title, weight,
+    of_trace, version
 FROM kept FINAL WHERE trace_id = unhex({trace:String}) ORDER BY time_ns, trigger, process_uid
 """
 SOURCES = """
@@ -98,4 +99,11 @@ def keep(row: Row) -> Keep:
         process_uid=row["process_uid"].hex(),
         time_ns=row["time_ns"],
         attributes=loads(row["attributes"]),
+        role=row["role"],
+        route=row["route"],
+        group=row["group_id"],
+        title=row["title"],
+        weight=row["weight"],
+        of=hex_id(row["of_trace"]),
+        version=row["version"],
     )

@@ -164,5 +164,12 @@ def kept(items: Sequence[Keep]) -> pa.Table:
         "reason": pa.array([keep.reason for keep in items], pa.string()),
         "service": pa.array([keep.service for keep in items], pa.string()),
         "attributes": pa.array([dumps(keep.attributes) for keep in items], pa.string()),
+        "role": pa.array([keep.role for keep in items], pa.string()),
+        "route": pa.array([keep.route for keep in items], pa.string()),
+        "group_id": pa.array([keep.group for keep in items], pa.string()),
+        "title": pa.array([keep.title for keep in items], pa.string()),
+        "weight": pa.array([keep.weight for keep in items], pa.float64()),
+        "of_trace": pa.array([bytes.fromhex(keep.of) or _NO_TRACE for keep in items], _ID16),
+        "version": pa.array([keep.version for keep in items], pa.string()),
     }
     return pa.table(columns)

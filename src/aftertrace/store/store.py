@@ -7,11 +7,11 @@ from pathlib import Path
 
 from aftertrace.errors import Ambiguous, NotFound, UsageError
 from aftertrace.model import LogRecord, Span
-from aftertrace.store import intake, kept, query, read, recordings, rows, schema
+from aftertrace.store import groups, intake, kept, query, read, recordings, rows, schema
 from aftertrace.store.engine import Engine
 from aftertrace.store.writer import Writer
 from aftertrace.wire import zstd
-from aftertrace.wire.bundle import KeptTrace, TraceData
+from aftertrace.wire.bundle import Group, KeptTrace, TraceData
 
 _SHORTEST = 4  # digits of a prefix
 _SHOWN = 5  # candidates named when a prefix fits several
@@ -110,6 +110,22 @@ class Store:
     def kept(self, limit: int, query_text: str = "") -> list[KeptTrace]:
         """Kept traces that fit the query (``store/query.py``), the last kept first. Raises UsageError."""
         return kept.page(self._engine, query.parse(query_text), limit)
+
+    def groups(self, since_ns: int, until_ns: int, limit: int) -> list[Group]:
+        """Failure groups of that time, the last that failed first."""
+        return groups.page(self._engine, since_ns, until_ns, limit)
+
+    def members(self, group: str, limit: int) -> list[str]:
+        """Kept requests of a failure group, newest first."""
+        return groups.members(self._engine, group, limit)
+
+    def siblings(self, trace_id: str, limit: int) -> list[str]:
+        """Kept healthy requests of the same routes, nearest in time first."""
+        return groups.siblings(self._engine, trace_id, limit)
+
+    def neighbours(self, trace_id: str, limit: int) -> list[str]:
+        """Requests that were kept because they overlapped it."""
+        return groups.neighbours(self._engine, trace_id, limit)
 
     def healthy(self) -> bool:
         """Whether it can take and answer."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 import base64
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from aftertrace.errors import BadRecording, UnknownVersion
@@ -43,6 +43,23 @@ class Trigger:
     reason: str
     service: str
     time_ns: int
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """Failures that are one: the same exception from the same place on the same route."""
+
+    id: str  # 16 hex digits
+    title: str
+    count: float  # weighted: what the kept ones stand for
+    kept: int  # requests
+    first_ns: int
+    last_ns: int
+    trend: list[float]  # weighted counts, of as many equal parts of the time that was asked for
+    services: list[str]  # that saw it first
+    routes: list[str]
+    versions: list[str]  # of those services
+    newest: str  # trace id
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,8 +164,7 @@ def _log(data: dict[str, Any], resources: list[Resource]) -> LogRecord:
 
 
 def _keep_to_json(keep: Keep) -> dict[str, Any]:
-    plain = {key: getattr(keep, key) for key in ("trace_id", "trigger", "reason", "service", "process_uid", "time_ns")}
-    return {**plain, "attributes": to_json(keep.attributes)}
+    return {**asdict(keep), "attributes": to_json(keep.attributes)}
 
 
 def _keep(data: dict[str, Any]) -> Keep:
