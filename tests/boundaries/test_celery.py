@@ -328,11 +328,12 @@ def test_a_task_in_place_makes_no_new_code(runner: Runner):
         def work(n): return n
         for n in range(50): work.apply((n,))
         tracemalloc.start()
-        gc.collect()
-        before = tracemalloc.get_traced_memory()[0]
-        for n in range(500): work.apply((n,))
-        gc.collect()
-        after = tracemalloc.get_traced_memory()[0]
-        assert after - before < 50_000, (before, after)
+        sizes = []
+        for _ in range(4):
+            for n in range(500): work.apply((n,))
+            gc.collect()
+            sizes.append(tracemalloc.get_traced_memory()[0])
+        # Each round would keep its own; the link's thread may have taken its 64 KiB for reading in one of them.
+        assert min(after - before for before, after in zip(sizes, sizes[1:])) < 50_000, sizes
         """
     )
