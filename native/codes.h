@@ -34,6 +34,7 @@ typedef struct {
     float lines_per_call;      /* ns of a call's lines, 0: never seen */
     float shed_heat, shed_calls; /* shares of CPU when it was last shed: of all, of calls alone */
     double cooled;             /* CPU time up to which the heats are decayed */
+    double since;              /* CPU time when it was armed, or promoted last: the heats are of no more than that */
     double shed_at, retry_at, promoted, focus_until; /* s of the monotonic clock */
 } CodeUse;
 

@@ -11,6 +11,7 @@
 #define WINDOW_S 1.0            /* of CPU time: in it costs are compared */
 #define CREDIT_S 0.25           /* of CPU time, of which credit is held: no window of 1 s costs more than 1.25 budgets */
 #define LOOK_S 0.01             /* between two looks */
+#define LEAST_S 0.1             /* of CPU time, in which something can be said of code that is new, or was promoted */
 #define PROMOTE_S 0.25          /* between two tries to promote */
 #define FIRST_RETRY_S 2.0       /* before code that was shed is tried again; doubles with each failure */
 #define RETRIES 8
@@ -26,6 +27,7 @@
 #define SAMPLES_NS 10000        /* expected of so many events as say how fast the machine is */
 #define SCALE_MOST 4
 #define SCALE_SPANS 1.5         /* spans are not timed: what the machine's speed can explain */
+#define SCALE_LIBRARY 2         /* nor are events of library code: short ways, and warm ones */
 #define TOUCHED 4096
 #define CANDIDATES 1024
 #define PROMOTED_AT_ONCE 32
@@ -38,6 +40,7 @@ static struct {
     double cpu;                          /* of the process at the last look, s */
     double cpu_heat, spans_heat, library_heat, code_heat; /* s in the last window, decayed */
     double credit;                       /* s */
+    double promised;                     /* s per window, of code that was promoted of late: not yet in its heat */
     double arming;                       /* s since the last look */
     double looked, promoted;             /* when last, s of the monotonic clock */
     double scale;                        /* this machine against the constants' */
@@ -81,7 +84,7 @@ void governor_begin(double budget)
     g.timing = timing();
     g.budget = budget;
     g.cpu = clock_s(CLOCK_PROCESS_CPUTIME_ID);
-    g.cpu_heat = g.spans_heat = g.library_heat = g.code_heat = g.arming = 0;
+    g.promised = g.cpu_heat = g.spans_heat = g.library_heat = g.code_heat = g.arming = 0;
     g.credit = budget * WINDOW_S;
     g.looked = g.promoted = clock_s(CLOCK_MONOTONIC);
     g.code_s = g.spans_s = g.arming_s = g.library_s = 0;
@@ -110,6 +113,8 @@ static void cool(CodeUse *use)
 {
     double age = g.cpu - use->cooled;
     float left = age > 0 ? (float)exp(-age / WINDOW_S) : 1.0f;
+    if (!use->cooled || use->since > g.cpu)
+        use->since = g.cpu; /* new, or another process's */
     use->calls_heat *= left;
     use->lines_heat *= left;
     use->count_heat *= left;
@@ -117,6 +122,13 @@ static void cool(CodeUse *use)
 }
 
 static double heat_of(const CodeUse *use) { return (double)use->calls_heat + (double)use->lines_heat; }
+
+/* What its heats will have grown by when a window has passed since it was promoted. */
+static double growth(const CodeUse *use)
+{
+    double age = g.cpu - use->since;
+    return age > 4 * WINDOW_S ? 1 : 1 / (1 - exp(-fmax(age, LEAST_S) / WINDOW_S));
+}
 
 /* What was counted of one code object since the last look becomes heat. */
 static void fold(CodeUse *use)
@@ -151,12 +163,13 @@ static double measure(void)
 {
     double cpu = clock_s(CLOCK_PROCESS_CPUTIME_ID), passed = fmax(cpu - g.cpu, 0), left = exp(-passed / WINDOW_S);
     double code = seconds((double)(at_governor.modelled - g.seen)), spans = at_governor.spans * fmin(g.scale, SCALE_SPANS) * 1e-9;
-    double library = seconds((double)(at_governor.library - g.library_seen));
+    double library = (double)(at_governor.library - g.library_seen) * fmin(g.scale, SCALE_LIBRARY) * SAFETY * 1e-9;
     g.cpu = cpu;
     rescale();
     for (uint32_t i = 0; i < g.touched_count; i++)
         fold(&g.touched[i]->use);
     g.touched_count = 0;
+    g.promised *= left;
     g.cpu_heat = g.cpu_heat * left + passed;
     g.code_heat = g.code_heat * left + code;
     g.spans_heat = g.spans_heat * left + spans;
@@ -216,10 +229,9 @@ static void offer_code(CodeInfo *info, double least, int pinned)
     CodeUse *use = &info->use;
     if (!info->level || focused(use) != pinned)
         return;
-    cool(use);
-    double calls = (double)use->calls_heat, key = calls / CALL_WORTH;
+    double grown = growth(use), calls = (double)use->calls_heat * grown, key = calls / CALL_WORTH;
     if (info->level == LEVEL_LINES && (double)use->lines_heat > least) {
-        double lines = (double)use->lines_heat, each = lines / lines_of(info), both = (lines + calls) / (lines_of(info) + CALL_WORTH);
+        double lines = (double)use->lines_heat * grown, each = lines / lines_of(info), both = (lines + calls) / (lines_of(info) + CALL_WORTH);
         offer(info, LEVEL_CALLS, each, lines);
         key = both > each ? both : key;
     }
@@ -236,7 +248,7 @@ static void offer_exceptions(double least)
 
 static void blame(CodeUse *use)
 {
-    double window = fmax(g.cpu_heat, LOOK_S), share = heat_of(use) / window;
+    double window = fmax(g.cpu_heat, LOOK_S) / growth(use), share = heat_of(use) / window;
     int again = use->promoted && g.looked - use->promoted < FORGIVEN_S && share > HEAVY * g.budget;
     use->failures = (uint8_t)(again ? use->failures + (use->failures < RETRIES) : 0);
     use->retry_at = g.looked + FIRST_RETRY_S * (double)(1 << use->failures);
@@ -274,15 +286,30 @@ static double shed_until(double left, double most, int pinned)
         const CodeInfo *info = candidate->info;
         if (info && info->own <= candidate->to)
             continue;
-        left -= candidate->saved + (info && info->own == LEVEL_LINES && !candidate->to ? (double)info->use.lines_heat : 0);
+        left -= candidate->saved;
+        if (info && info->own == LEVEL_LINES && !candidate->to)
+            left -= (double)info->use.lines_heat * growth(&info->use);
         lower(candidate);
     }
     return left;
 }
 
+/* s per window, as it will be. */
+static double of_all_code(void)
+{
+    double all = 0;
+    for (CodeInfo *info = codes_first(); info; info = codes_next(info)) {
+        if (!info->level || heat_of(&info->use) <= 0)
+            continue;
+        cool(&info->use);
+        all += heat_of(&info->use) * growth(&info->use);
+    }
+    return all;
+}
+
 static void shed(void)
 {
-    double used = g.code_heat + g.library_heat, left = shed_until(used, allowance() * CALM, 0);
+    double used = of_all_code() + g.library_heat, left = shed_until(used, allowance() * CALM, 0);
     if (left > allowance())
         left = shed_until(left, allowance(), 1); /* the reserve is used up too */
     if (left >= used)
@@ -327,7 +354,7 @@ static void raise_exceptions(double headroom)
 
 static void promote(void)
 {
-    double used = g.code_heat + g.library_heat, headroom = allowance() * CALM - used;
+    double used = g.code_heat + g.library_heat + g.promised, headroom = allowance() * CALM - used;
     double reserve = allowance(); /* of code in focus: others go for it */
     int looked_at = 0, promoted = 0;
     g.promoted = g.looked;
@@ -348,6 +375,8 @@ static void promote(void)
         headroom -= candidate->saved;
         reserve -= candidate->saved;
         candidate->info->use.promoted = g.looked;
+        candidate->info->use.since = g.cpu;
+        g.promised += candidate->saved;
         codes_set_level(candidate->info, candidate->to, pinned ? CAUSE_FOCUS : CAUSE_COLD);
         promoted++;
         g.promotions++;
