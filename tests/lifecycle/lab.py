@@ -180,7 +180,8 @@ def untraced(line: str) -> str:
 
 # What faulthandler tells of the recorder: its thread, and its extension among the others.
 _OURS = re.compile(
-    r"Thread 0x[0-9a-f]+ [^\n]*\n(  File [^\n]*aftertrace/record/[^\n]*\n)+\n|\nExtension modules: aftertrace[^\n]*\n"
+    r"Thread 0x[0-9a-f]+ [^\n]*\n(  <no Python frame>\n|(  File [^\n]*aftertrace/record/[^\n]*\n)+)\n"
+    r"|\nExtension modules: aftertrace[^\n]*\n"
 )
 
 

@@ -168,7 +168,7 @@ def test_a_prefix_that_fits_several_names_them(store):
     assert store.resolve(ids[3][:32]) == ids[3]
 
 
-@pytest.mark.parametrize("reference", ["", "abc", "g" * 32, "a" * 33, "'; DROP TABLE spans; --", "{trace:String}"])
+@pytest.mark.parametrize("reference", ["", "abc", "'; DROP TABLE spans; --", "{trace:String}"])
 def test_what_is_no_id(store, reference):
     with pytest.raises(UsageError) as caught:
         store.resolve(reference)
@@ -176,7 +176,7 @@ def test_what_is_no_id(store, reference):
 
 
 def test_unknown_ids(store):
-    for unknown in ("0123456789abcdef", "ff00ff00ff00ff00" * 2):
+    for unknown in ("0123456789abcdef", "ff00ff00ff00ff00" * 2, "g" * 32, "a" * 33):
         with pytest.raises(NotFound):
             store.resolve(unknown)
     with pytest.raises(NotFound):

@@ -215,7 +215,10 @@ QUESTION = Question(
     name="show",
     help="One request as a tree over its services: spans, calls, logs, exceptions, gaps.",
     parameters=(
-        Parameter("reference", "A trace id or a prefix of one, a span id, or last."),
+        Parameter(
+            "reference",
+            "A trace id or a prefix of one, a span id, a link or log line with one, a request's id, or last.",
+        ),
         Parameter("limit", f"How many rows at most, up to {MOST}.", int, 200),
     ),
     ask=ask,

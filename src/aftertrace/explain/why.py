@@ -400,7 +400,13 @@ def _status(span: Span) -> int:
 QUESTION = Question(
     name="why",
     help="The cause of a failed request, as a short verified chain.",
-    parameters=(Parameter("reference", "A trace id or a prefix of one, a span id, or last.", default="last"),),
+    parameters=(
+        Parameter(
+            "reference",
+            "A trace id or a prefix of one, a span id, a link or log line with one, a request's id, or last.",
+            default="last",
+        ),
+    ),
     ask=ask,
 )
 

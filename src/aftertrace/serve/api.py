@@ -118,7 +118,7 @@ def app(store: Store) -> Starlette:
         Route("/healthz", api.healthz),
         Route("/readyz", api.readyz),
         Route("/api/v1", api.listing),
-        Route("/api/v1/bundle/{trace}", api.bundle),
+        Route("/api/v1/bundle/{trace:path}", api.bundle),
         Route("/api/v1/{question}", api.question),
     ]
     return Starlette(routes=routes, exception_handlers=handlers)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from concurrent.futures import Future
 from pathlib import Path
 
 from aftertrace.errors import Ambiguous, NotFound, UsageError
 from aftertrace.model import LogRecord, Span
-from aftertrace.store import groups, intake, kept, query, read, recordings, rows, schema
+from aftertrace.store import groups, intake, kept, query, read, recordings, reference, rows, schema
 from aftertrace.store.engine import Engine
 from aftertrace.store.writer import Writer
 from aftertrace.wire import zstd
@@ -15,6 +16,9 @@ from aftertrace.wire.bundle import Group, KeptTrace, TraceData
 
 _SHORTEST = 4  # digits of a prefix
 _SHOWN = 5  # candidates named when a prefix fits several
+_MOST_IDS = 8  # of one text
+_TEXT = 80  # code points of what was asked for that an error shows
+_FORMS = f"Give {_SHORTEST} to 32 hex digits, a span id, a link or a log line with a trace id, a request's id, or last."
 _HINT = "`aftertrace ls` lists the kept ones."
 
 _BY_PREFIX = """
@@ -26,6 +30,10 @@ SELECT DISTINCT trace_id FROM (
 """
 _BY_SPAN = """
 SELECT DISTINCT trace_id FROM span_index WHERE span_id = unhex({span:String}) ORDER BY trace_id LIMIT {most:UInt64}
+"""
+_BY_ATTRIBUTE = """
+SELECT DISTINCT trace_id FROM spans WHERE trace_id IN (SELECT trace_id FROM kept)
+AND position(attributes, {word:String}) > 0 ORDER BY trace_id LIMIT {most:UInt64}
 """
 
 
@@ -87,19 +95,38 @@ class Store:
             for row in found
         }
 
-    def resolve(self, reference: str) -> str:
-        """The trace id behind a prefix of one, a span id, or ``last`` (kept). UsageError, NotFound, Ambiguous."""
-        reference = reference.strip().lower()
-        if reference == "last":
+    def resolve(self, given: str) -> str:
+        """The trace id that is meant: its own digits or some of the first, a span id, a link or log line that holds
+        one, a request's own id among the attributes of kept spans, or ``last`` (kept). UsageError, NotFound, Ambiguous.
+        """
+        text = given.strip()
+        digits = text.lower()
+        if digits == "last":
             return self._last()
-        if not _SHORTEST <= len(reference) <= 32 or not set(reference) <= set("0123456789abcdef"):
-            hint = f"Give {_SHORTEST} to 32 hex digits of a trace id, a span id, or last."
-            raise UsageError("bad-id", f"{reference[:64]!r} is not an id.", hint)
-        low, high = reference.ljust(32, "0"), reference.ljust(32, "f")
+        if _SHORTEST <= len(digits) <= 32 and set(digits) <= set("0123456789abcdef"):
+            return _only(text, self._by_digits(digits) or self._by_request(text))
+        return _only(text, self._within(text) or self._by_request(text))
+
+    def _by_digits(self, digits: str) -> list[str]:
+        low, high = digits.ljust(32, "0"), digits.ljust(32, "f")
         found = self._engine.query(_BY_PREFIX, {"low": low, "high": high, "most": _SHOWN + 1})
-        if len(reference) == 16:
-            found += self._engine.query(_BY_SPAN, {"span": reference, "most": _SHOWN + 1})
-        return _only(reference, sorted({row["trace_id"].hex() for row in found}))
+        if len(digits) == 16:
+            found += self._engine.query(_BY_SPAN, {"span": digits, "most": _SHOWN + 1})
+        return sorted({row["trace_id"].hex() for row in found})
+
+    def _within(self, text: str) -> list[str]:
+        """Of ids in a longer text: those that are known; one that is called a trace id goes before others."""
+        for ids in (reference.labelled(text), reference.traces(text), reference.spans(text)):
+            known = [one for digits in ids[:_MOST_IDS] for one in self._by_digits(digits)]
+            if known:
+                return list(dict.fromkeys(known))
+        return []
+
+    def _by_request(self, text: str) -> list[str]:
+        word = reference.word(text)
+        quoted = json.dumps(word, ensure_ascii=False)
+        found = self._engine.query(_BY_ATTRIBUTE, {"word": quoted, "most": _SHOWN + 1}) if word else []
+        return [row["trace_id"].hex() for row in found]
 
     def _last(self) -> str:
         newest = self.kept(1)
@@ -137,14 +164,15 @@ class Store:
         self._engine.close()
 
 
-def _only(reference: str, found: list[str]) -> str:
+def _only(text: str, found: list[str]) -> str:
+    said = text if len(text) <= _TEXT else f"{text[: _TEXT - 1]}\N{HORIZONTAL ELLIPSIS}"
+    if not found and not reference.word(text) and not reference.traces(text) and not reference.spans(text):
+        raise UsageError("bad-id", f"{said!r} holds no id.", _FORMS)
     if not found:
-        raise NotFound("no-such-trace", f"No trace or span id begins with {reference}.", _HINT)
+        raise NotFound("no-such-trace", f"No trace is known by {said!r}.", _HINT)
     if len(found) > 1:
         more = " ..." if len(found) > _SHOWN else ""
-        raise Ambiguous(
-            "ambiguous-id", f"{reference} fits several traces.", f"One of: {' '.join(found[:_SHOWN])}{more}"
-        )
+        raise Ambiguous("ambiguous-id", f"{said!r} fits several traces.", f"One of: {' '.join(found[:_SHOWN])}{more}")
     return found[0]
 
 
