@@ -29,6 +29,7 @@ class Missing(IntEnum):
     OPAQUE = 9
     LEVEL = 10
     AS_BEFORE = 11
+    SHAPE = 12  # left out of an export; the type says its size and a hash
 
 
 class ValueKind(StrEnum):

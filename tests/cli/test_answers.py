@@ -8,6 +8,7 @@ import pty
 import re
 import select
 import signal
+import stat
 import subprocess
 import sys
 import time
@@ -103,6 +104,58 @@ def test_groups_of_an_empty_store(tmp_path: Path) -> None:
         done = ask(env, "groups")
         assert (done.returncode, done.stdout) == (0, "")
         assert "Nothing that failed was kept in the last 24h." in done.stderr
+
+
+def test_an_exported_request_is_opened_without_a_server(env: dict[str, str], failed: TraceData, tmp_path: Path) -> None:
+    full, shaped = tmp_path / "full.trace", tmp_path / "shaped.trace"
+    alone = {**env, "AFTERTRACE_SERVER": "http://127.0.0.1:9"}
+    done = ask(env, "export", failed.trace_id[:8], "-o", str(full), "--values", "full")
+    assert (done.returncode, done.stdout) == (0, "")
+    assert "all recorded values" in done.stderr
+    asked, opened = ask(env, "why", failed.trace_id, "--json"), ask(alone, "open", str(full), "why", "--json")
+    assert json.loads(opened.stdout) == json.loads(asked.stdout)
+    assert "KeyError" in ask(alone, "open", str(full)).stdout
+    cause = subprocess.run(
+        [*COMMAND, "open", str(full), "step", "--at", "cause", "--json"],
+        env=alone, input="p country\n", capture_output=True, text=True, timeout=60, check=False,
+    )  # fmt: skip
+    assert cause.returncode == 0, cause.stderr
+    assert json.loads(cause.stdout.splitlines()[0])["command"] == ""
+
+    done = ask(env, "export", failed.trace_id, "-o", str(shaped))
+    assert "by shape" in done.stderr
+    assert stat.S_IMODE(shaped.stat().st_mode) == 0o600
+    answer = ask(alone, "open", str(shaped), "why", "--json")
+    assert answer.returncode == 0
+    assert "CH-" not in answer.stdout
+    assert json.loads(answer.stdout)["failure"]["exception"] == "KeyError"
+    tree = ask(alone, "open", str(shaped), "show").stdout
+    assert "POST /checkout" in tree
+    assert "CH-" not in tree
+
+
+def test_an_export_overwrites_nothing_and_is_whole(env: dict[str, str], failed: TraceData, tmp_path: Path) -> None:
+    there = tmp_path / "there"
+    there.write_text("mine")
+    done = ask(env, "export", failed.trace_id, "-o", str(there))
+    assert (done.returncode, "file-exists" in done.stderr, there.read_text()) == (2, True, "mine")
+    assert ask(env, "export", failed.trace_id, "-o", str(there), "--force").returncode == 0
+    assert there.read_bytes() != b"mine"
+    nowhere = ask(env, "export", failed.trace_id, "-o", str(tmp_path / "no" / "file"))
+    assert (nowhere.returncode, "bad-output" in nowhere.stderr) == (2, True)
+    assert [one.name for one in tmp_path.iterdir()] == ["there"]
+
+
+@pytest.mark.parametrize("data", [None, b"", b"no file of ours", b"\x28\xb5\x2f\xfd\x00"])
+def test_what_is_no_export(tmp_path: Path, data: bytes | None) -> None:
+    path = tmp_path / "file"
+    if data is not None:
+        path.write_bytes(data)
+    done = ask(dict(os.environ), "open", str(path), "why")
+    assert done.returncode in {2, 3, 4, 5, 6}
+    assert done.stdout == ""
+    assert done.stderr.startswith("error: bad-")
+    assert "Traceback" not in done.stderr
 
 
 def test_show_is_a_tree_over_the_services(env: dict[str, str], failed: TraceData) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Callable
 from typing import Any
 
 import click
@@ -17,6 +18,7 @@ from aftertrace.show import step
 from aftertrace.show.console import console
 from aftertrace.show.session import Session
 from aftertrace.show.words import place, tidy
+from aftertrace.wire.bundle import TraceData
 
 _PROMPT = "(step) "
 
@@ -34,7 +36,12 @@ def command(ctx: click.Context, reference: str, where: str, *, as_json: bool) ->
     last command.
     """
     trace = client.bundle(reference)
-    session = Session(build(trace), lambda: _cause(trace.trace_id))
+    ctx.exit(debug(trace, lambda: client.ask("why", reference=trace.trace_id), where, as_json=as_json))
+
+
+def debug(trace: TraceData, why: Callable[[], dict[str, Any]], where: str, *, as_json: bool) -> int:
+    """A session over a trace, to its end; the exit code. ``why`` is asked when the cause is wanted."""
+    session = Session(build(trace), lambda: _cause(why()))
     terminal = not as_json and sys.stdin.isatty() and sys.stdout.isatty()
     forgiving_output()
     if not as_json:
@@ -42,12 +49,12 @@ def command(ctx: click.Context, reference: str, where: str, *, as_json: bool) ->
     _begin(session, where)
     answers = _Answers(as_json=as_json)
     answers.put({"command": "", **session.here()})
-    ctx.exit(_converse(session, answers, terminal=terminal))
+    return _converse(session, answers, terminal=terminal)
 
 
-def _cause(trace_id: str) -> str:
+def _cause(why: dict[str, Any]) -> str:
     """The address of the step at which it went wrong, as ``why`` says."""
-    cause = client.ask("why", reference=trace_id).get("cause") or {}
+    cause = why.get("cause") or {}
     if not cause.get("address"):
         raise NotFound("no-cause", "`why` found no cause in what was recorded.", "Begin at the raise: --at raise")
     where = place(str(cause.get("path", "")), int(cause.get("line") or 0))

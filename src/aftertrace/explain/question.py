@@ -16,8 +16,8 @@ class Sources(Protocol):
     def trace(self, trace_id: str) -> TraceData:
         """All of one trace, by its full id. NotFound: nothing is known of it."""
 
-    def resolve(self, reference: str) -> str:
-        """The full id behind a prefix of one, a span id, or ``last``. UsageError, NotFound, Ambiguous."""
+    def resolve(self, given: str, /) -> str:
+        """The full id of the trace that is meant, by whatever one has of it. UsageError, NotFound, Ambiguous."""
 
     def kept(self, limit: int, query: str) -> list[KeptTrace]:
         """Kept traces, newest first. UsageError: the query cannot be read."""

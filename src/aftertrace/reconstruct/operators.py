@@ -21,6 +21,7 @@ REASONS = {
     Missing.OPAQUE: "opaque",
     Missing.LEVEL: "level",
     Missing.AS_BEFORE: "asBefore",
+    Missing.SHAPE: "shape",
 }
 
 _BITS = 4096  # of a whole number that is computed

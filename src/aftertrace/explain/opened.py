@@ -1,0 +1,36 @@
+"""One trace from a file: asked as a server would be."""
+
+from __future__ import annotations
+
+from aftertrace.errors import NotFound
+from aftertrace.wire.bundle import Group, KeptTrace, TraceData
+
+
+class Opened:
+    """Sources of a single trace, which every reference means."""
+
+    def __init__(self, trace: TraceData) -> None:
+        self._trace = trace
+
+    def trace(self, trace_id: str) -> TraceData:
+        if trace_id != self._trace.trace_id:
+            raise NotFound("no-such-trace", f"Trace {trace_id} is not in this file.", "It holds one trace.")
+        return self._trace
+
+    def resolve(self, given: str) -> str:  # noqa: ARG002  # there is one
+        return self._trace.trace_id
+
+    def kept(self, limit: int, query: str) -> list[KeptTrace]:  # noqa: ARG002
+        return []
+
+    def groups(self, since_ns: int, until_ns: int, limit: int) -> list[Group]:  # noqa: ARG002
+        return []
+
+    def members(self, group: str, limit: int) -> list[str]:  # noqa: ARG002
+        return []
+
+    def siblings(self, trace_id: str, limit: int) -> list[str]:  # noqa: ARG002
+        return []
+
+    def neighbours(self, trace_id: str, limit: int) -> list[str]:  # noqa: ARG002
+        return []
