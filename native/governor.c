@@ -248,12 +248,12 @@ static void offer_exceptions(double least)
 
 static void blame(CodeUse *use)
 {
-    double window = fmax(g.cpu_heat, LOOK_S) / growth(use), share = heat_of(use) / window;
+    double window = fmax(g.cpu_heat, LOOK_S) / growth(use), share = fmin(heat_of(use) / window, 1); /* a burst says more */
     int again = use->promoted && g.looked - use->promoted < FORGIVEN_S && share > HEAVY * g.budget;
     use->failures = (uint8_t)(again ? use->failures + (use->failures < RETRIES) : 0);
     use->retry_at = g.looked + FIRST_RETRY_S * (double)(1 << use->failures);
     use->shed_heat = (float)share;
-    use->shed_calls = (float)((double)use->calls_heat / window);
+    use->shed_calls = (float)fmin((double)use->calls_heat / window, 1);
     use->shed_at = g.looked;
 }
 
