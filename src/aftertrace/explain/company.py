@@ -1,0 +1,59 @@
+"""Requests that one is compared with: healthy siblings, neighbours that overlapped it, others of its group."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+from aftertrace.errors import AftertraceError
+from aftertrace.explain.question import Sources
+from aftertrace.explain.scene import Scene
+from aftertrace.reconstruct.build import build
+
+SIBLINGS, NEIGHBOURS, MEMBERS = 24, 8, 24
+_MOST_HELD = 64  # of all of them: each is a whole execution
+
+
+class Company:
+    """Each is fetched and built when it is first asked for, and held. ``sources`` None: it is alone."""
+
+    def __init__(self, sources: Sources | None, trace_id: str) -> None:
+        self._sources = sources
+        self._trace = trace_id
+        self._scenes: dict[str, Scene | None] = {}
+        self._ids: dict[str, list[str]] = {}
+
+    def siblings(self, limit: int = SIBLINGS) -> Iterator[Scene]:
+        """Healthy requests of the same routes, nearest in time first."""
+        if self._sources is not None and "siblings" not in self._ids:
+            self._ids["siblings"] = self._sources.siblings(self._trace, SIBLINGS)
+        return self._built(self._ids.get("siblings", [])[:limit])
+
+    def neighbours(self, limit: int = NEIGHBOURS) -> Iterator[Scene]:
+        """Requests that were kept because they overlapped it, or that it overlapped."""
+        if self._sources is not None and "neighbours" not in self._ids:
+            self._ids["neighbours"] = self._sources.neighbours(self._trace, NEIGHBOURS)
+        return self._built(self._ids.get("neighbours", [])[:limit])
+
+    def members(self, group: str, limit: int = MEMBERS) -> Iterator[Scene]:
+        """Other kept requests of a failure group, newest first."""
+        if self._sources is not None and f"of {group}" not in self._ids:
+            found = self._sources.members(group, MEMBERS + 1) if group else []
+            self._ids[f"of {group}"] = [one for one in found if one != self._trace]
+        return self._built(self._ids.get(f"of {group}", [])[:limit])
+
+    def _built(self, ids: Iterable[str]) -> Iterator[Scene]:
+        for one in ids:
+            if one not in self._scenes and len(self._scenes) < _MOST_HELD:
+                self._scenes[one] = self._build(one)
+            scene = self._scenes.get(one)
+            if scene is not None:
+                yield scene
+
+    def _build(self, trace_id: str) -> Scene | None:
+        """None: it is gone, or its recording cannot be read; a comparison does without it."""
+        if self._sources is None:
+            return None
+        try:
+            return Scene(build(self._sources.trace(trace_id)))
+        except AftertraceError:
+            return None
