@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import deque
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
@@ -18,6 +19,7 @@ LONGEST_SETTLE_S = 2.5
 SOURCES_S = 3.0  # how long a recording waits for sources that are not handed over yet
 REMEMBER_S = 300.0  # what arrives for a kept trace until then is shipped too
 _MOST_KEPT = 10_000
+_MOST_EXPECTED = 50_000  # traces that other agents kept, and of which nothing came here yet
 _MOST_TRIGGERS = 16  # of one trace
 _BATCH = 64  # traces taken out of memory at once
 
@@ -36,13 +38,24 @@ class Kept:
     told: dict[int, Spans] = field(default_factory=dict)  # process -> what is known of its spans
     block: int = 0
     numbers: dict[int, int] = field(default_factory=dict)
+    shipped: set[str] = field(default_factory=set)  # services of which something has gone
 
     def due(self) -> float:
         return min(self.last + SETTLE_S, self.since + LONGEST_SETTLE_S)
 
 
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What of a kept trace was here, by service: what the other agents' marks are answered with."""
+
+    trace: bytes
+    shipped: frozenset[str]
+    overwritten: frozenset[str]
+
+
 class Keeper:
-    """Turns triggers into jobs. ``processes``: all that are remembered, by number."""
+    """Turns triggers into jobs. ``processes``: all that are remembered, by number. ``fresh`` are the triggers that
+    began to keep a trace, ``reports`` what was had of kept ones: both for the other agents, the oldest are lost."""
 
     def __init__(self, memory: Memory, processes: Mapping[int, Process], counts: Counts) -> None:
         self._memory = memory
@@ -50,17 +63,19 @@ class Keeper:
         self._counts = counts
         self._kept: dict[bytes, Kept] = {}  # the one that was at rest longest is first
         self._waiting: dict[bytes, Kept] = {}  # those with something that has not gone
+        self._expected: dict[bytes, tuple[float, str]] = {}  # marked by others: when, and by which trigger
+        self.fresh: deque[Trigger] = deque(maxlen=_MOST_KEPT)
+        self.reports: deque[Report] = deque(maxlen=_MOST_KEPT)
 
     def __contains__(self, trace: bytes | None) -> bool:
-        return trace in self._kept
+        return trace in self._kept or trace in self._expected
 
     def trigger(self, process: Process, trigger: Trigger) -> None:
         """The trace is kept, once for each trigger that each span shows."""
-        kept = self._kept.get(trigger.trace)
-        if kept is None:
-            now = time.monotonic()
-            kept = self._kept[trigger.trace] = Kept(trigger.trace, now, now)
+        kept = self._kept.get(trigger.trace) or self._keep(trigger.trace)
+        if not kept.seen:
             self._counts.kept += 1
+            self.fresh.append(trigger)
         key = process.number, trigger.name, trigger.span
         if key not in kept.seen and len(kept.seen) < _MOST_TRIGGERS:
             kept.seen.add(key)
@@ -69,9 +84,36 @@ class Keeper:
                 kept.names.append(trigger.name)
         self.touch(trigger.trace)
 
+    def mark(self, trace: bytes, name: str) -> bool:
+        """Another agent kept a trace, by a trigger of that name: what is remembered of it goes too, and what comes
+        later. It is that agent which says that it was kept. False: nothing is remembered; it may still come."""
+        if trace in self._memory or trace in self._kept:
+            kept = self._kept.get(trace) or self._keep(trace)
+            if name not in kept.names:
+                kept.names.append(name)
+            self.touch(trace)
+            return True
+        self._expected.pop(trace, None)
+        self._expected[trace] = time.monotonic(), name
+        if len(self._expected) > _MOST_EXPECTED:
+            del self._expected[next(iter(self._expected))]
+        self._report(trace, frozenset())
+        return False
+
+    def _keep(self, trace: bytes) -> Kept:
+        now = time.monotonic()
+        kept = self._kept[trace] = Kept(trace, now, now)
+        expected = self._expected.pop(trace, None)
+        if expected is not None:
+            kept.names.append(expected[1])
+        return kept
+
+    def _report(self, trace: bytes, shipped: frozenset[str]) -> None:
+        self.reports.append(Report(trace, shipped, frozenset(self._memory.departed.services(trace))))
+
     def touch(self, trace: bytes) -> None:
         """Something has come for a kept trace."""
-        kept, now = self._kept[trace], time.monotonic()
+        kept, now = self._kept.get(trace) or self._keep(trace), time.monotonic()
         if trace not in self._waiting:
             kept.since = now
             self._waiting[trace] = kept
@@ -91,10 +133,10 @@ class Keeper:
     def jobs(self, *, everything: bool = False) -> list[Job]:
         """What is ready now. ``everything``: the agent ends, what is not ready goes too."""
         now = time.monotonic()
+        self._forget(now)
         ready = [kept for kept in self._waiting.values() if everything or kept.due() <= now]
         ready = ready if everything else ready[:_BATCH]
         if not ready:
-            self._forget(now)
             return []
         found = self._memory.collect({kept.trace: kept.block for kept in ready})
         for kept in ready:
@@ -119,15 +161,19 @@ class Keeper:
                 parts.append(Part(process, new, told, process.gone or everything))
             if new:
                 kept.marks[number] = new[-1].position
+        services = {part.process.ring.service for part in parts if part.entries}
+        if services - kept.shipped or not kept.shipped:
+            kept.shipped |= services
+            self._report(kept.trace, frozenset(kept.shipped))
         triggers, kept.new = kept.new, []
         deadline = now if everything else now + SOURCES_S
         return Job(kept.trace.hex(), triggers, list(kept.names), parts, kept.numbers, deadline)
 
     def _forget(self, now: float) -> None:
-        for trace in list(self._kept):
-            kept = self._kept[trace]
-            if len(self._kept) <= _MOST_KEPT and now - kept.last < REMEMBER_S:
-                return
-            if trace in self._waiting:
+        while self._expected and now - next(iter(self._expected.values()))[0] >= REMEMBER_S:
+            del self._expected[next(iter(self._expected))]
+        while self._kept:
+            trace, kept = next(iter(self._kept.items()))
+            if trace in self._waiting or (len(self._kept) <= _MOST_KEPT and now - kept.last < REMEMBER_S):
                 return
             del self._kept[trace]

@@ -12,6 +12,7 @@ from collections import deque
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 
+from aftertrace.agent.departed import Departed
 from aftertrace.wire import zstd
 
 BLOCK_BYTES = 1 << 20
@@ -36,8 +37,8 @@ class _Block:
     began: float  # monotonic, s
     data: bytearray = field(default_factory=bytearray)
     packed: bytes = b""
-    traces: set[bytes] = field(default_factory=set)
-    processes: set[int] = field(default_factory=set)
+    traces: dict[bytes, int] = field(default_factory=dict)  # which of the processes, as bits
+    processes: dict[int, int] = field(default_factory=dict)  # number -> its bit
 
     def cost(self) -> int:
         return len(self.data) + len(self.packed) + _INDEX_BYTES * len(self.traces)
@@ -56,10 +57,15 @@ class _Block:
 
 
 class Memory:
-    """``limit``: bytes. ``forgotten(process)`` is called when nothing of a process is held any more."""
+    """``limit``: bytes. ``forgotten(process)`` is called when nothing of a process is held any more; ``service_of``
+    gives the name for what is remembered of it afterwards."""
 
-    def __init__(self, limit: int, forgotten: Callable[[int], None]) -> None:
+    def __init__(
+        self, limit: int, forgotten: Callable[[int], None], service_of: Callable[[int], str] = lambda _: ""
+    ) -> None:
         self.limit = limit
+        self.departed = Departed()
+        self._service_of = service_of
         self.bytes = 0  # of all blocks but the open one
         self._forgotten = forgotten
         self._blocks: deque[_Block] = deque()
@@ -71,12 +77,14 @@ class Memory:
         block = self._open
         block.data += _HEAD.pack(process, position, trace, fragment, len(records))
         block.data += records
-        if trace not in block.traces:
-            block.traces.add(trace)
-            self._index.setdefault(trace, []).append(block.number)
-        if process not in block.processes:
-            block.processes.add(process)
+        bit = block.processes.get(process)
+        if bit is None:
+            bit = block.processes[process] = 1 << len(block.processes)
             self._held[process] = self._held.get(process, 0) + 1
+        parts = block.traces.get(trace)
+        if parts is None:
+            self._index.setdefault(trace, []).append(block.number)
+        block.traces[trace] = bit if parts is None else parts | bit
         if len(block.data) >= BLOCK_BYTES:
             self._seal()
 
@@ -105,15 +113,23 @@ class Memory:
     def holds(self, process: int) -> bool:
         return process in self._held
 
+    def __contains__(self, trace: bytes) -> bool:
+        """Whether something of a trace is held."""
+        return trace in self._index
+
+    def horizon_s(self) -> float:
+        """How far back it reaches."""
+        oldest = self._blocks[0] if self._blocks else self._open
+        return time.monotonic() - oldest.began if oldest.traces else 0.0
+
     def state(self) -> dict[str, float | int]:
         """For the status: sizes in bytes, the horizon in seconds."""
-        oldest = self._blocks[0] if self._blocks else self._open
         return {
             "limit": self.limit,
             "bytes": self.bytes + self._open.cost(),
             "blocks": len(self._blocks) + 1,
             "traces": len(self._index),
-            "horizon_s": round(time.monotonic() - oldest.began, 1) if oldest.traces else 0.0,
+            "horizon_s": round(self.horizon_s(), 1),
         }
 
     def _seal(self) -> None:
@@ -129,7 +145,9 @@ class Memory:
     def _forget_oldest(self) -> None:
         block = self._blocks.popleft()
         self.bytes -= block.cost()
-        for trace in block.traces:
+        services = {bit: self._service_of(process) for process, bit in block.processes.items()}
+        for trace, parts in block.traces.items():
+            self.departed.add(trace, [service for bit, service in services.items() if bit & parts])
             numbers = self._index[trace]
             numbers.remove(block.number)
             if not numbers:

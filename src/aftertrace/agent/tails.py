@@ -19,7 +19,7 @@ class Tails:
         """``released`` is called before a process's descriptors are closed."""
         self.processes: dict[int, Process] = {}
         self.alive: dict[str, Process] = {}  # by uid
-        self.memory = Memory(memory_limit, self._forgotten)
+        self.memory = Memory(memory_limit, self._forgotten, self._service)
         self.keeper = Keeper(self.memory, self.processes, counts)
         self._counts = counts
         self._released = released
@@ -79,6 +79,10 @@ class Tails:
         process.close()
         if not self.memory.holds(process.number):
             del self.processes[process.number]
+
+    def _service(self, number: int) -> str:
+        process = self.processes.get(number)
+        return process.ring.service if process is not None else ""
 
     def _forgotten(self, number: int) -> None:
         process = self.processes.get(number)
