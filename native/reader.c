@@ -283,6 +283,20 @@ static size_t put_segment_before(RingReader *r, uint32_t at)
     return n;
 }
 
+bool record_stamp(const uint8_t *bytes, uint8_t kind, size_t body, size_t next, uint64_t *ticks)
+{
+    uint64_t dt = 0;
+    if (kind == REC_SEGMENT && next - body >= 8) {
+        *ticks = u64_at(bytes + body);
+    } else if (kind < 32 && (STAMPED >> kind & 1)) {
+        if (!varint_at(bytes + body, bytes + next, &dt)) {
+            return false;
+        }
+        *ticks += dt;
+    }
+    return true;
+}
+
 /* The end of the run of whole records from `at`, before the next SEGMENT. Keeps the last stamp. */
 static uint32_t run_end(RingReader *r, uint32_t at)
 {
@@ -290,11 +304,9 @@ static uint32_t run_end(RingReader *r, uint32_t at)
     uint8_t kind;
     size_t body, next;
     while (at < r->limit && bytes[at] != REC_SEGMENT && (next = record_at(bytes, r->limit, at, &kind, &body))) {
-        uint64_t dt = 0;
-        if (kind < 32 && (STAMPED >> kind & 1) && !varint_at(bytes + body, bytes + next, &dt)) {
+        if (!record_stamp(bytes, kind, body, next, &r->segment.ticks)) {
             break;
         }
-        r->segment.ticks += dt;
         at = (uint32_t)next;
     }
     return at;

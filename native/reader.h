@@ -4,6 +4,7 @@
 #define AFTERTRACE_READER_H
 
 #include <stddef.h>
+#include <stdbool.h>
 #include <stdint.h>
 
 #define RING_PAGE 4096
@@ -59,5 +60,9 @@ uint32_t reader_u32(const RingReader *reader, uint64_t offset); /* a field of th
 
 /* One record at `at` of `length` bytes: body and kind. Returns the offset behind it; 0: broken, or the rest is padding (kind 0). */
 size_t record_at(const uint8_t *records, size_t length, size_t at, uint8_t *kind, size_t *body);
+
+/* Makes the absolute ticks those of a record: a SEGMENT says them, a stamp is added. False: the stamp is broken. */
+bool record_stamp(const uint8_t *bytes, uint8_t kind, size_t body, size_t next, uint64_t *ticks);
+
 
 #endif

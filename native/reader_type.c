@@ -197,10 +197,17 @@ static PyTypeObject ReaderType = {
     .tp_new = reader_new,
 };
 
-/* Kinds that scan() reports: RAISE, HANDLED, UNWIND, SPAN_*, LOG, KEEP, GAP. */
+/* Kinds that scan() and survey() report: RAISE, HANDLED, UNWIND, SPAN_*, LOG, KEEP, GAP. */
 #define SCANNED (1u << 9 | 1u << 11 | 1u << 12 | 0x7fu << 13 | 1u << 20 | 1u << 21 | 1u << 22)
 
-static PyObject *scan(PyObject *module, PyObject *records)
+/* One record as Python sees it; NULL with an exception. ``ticks``: the absolute ones before it. */
+static PyObject *found_record(bool with_ticks, uint8_t kind, size_t body, size_t next, uint64_t ticks)
+{
+    return with_ticks ? Py_BuildValue("(innK)", kind, (Py_ssize_t)body, (Py_ssize_t)next, (unsigned long long)ticks)
+                      : Py_BuildValue("(inn)", kind, (Py_ssize_t)body, (Py_ssize_t)next);
+}
+
+static PyObject *find_records(PyObject *records, bool with_ticks)
 {
     Py_buffer view;
     if (PyObject_GetBuffer(records, &view, PyBUF_SIMPLE) < 0) {
@@ -208,10 +215,15 @@ static PyObject *scan(PyObject *module, PyObject *records)
     }
     PyObject *found = PyList_New(0);
     size_t at = 0, body, next, length = (size_t)view.len;
+    uint64_t ticks = 0;
     uint8_t kind;
     while (found && (next = record_at(view.buf, length, at, &kind, &body))) {
+        uint64_t before = ticks;
+        if (!record_stamp(view.buf, kind, body, next, &ticks)) {
+            break;
+        }
         if (kind < 32 && (SCANNED >> kind & 1)) {
-            PyObject *item = Py_BuildValue("(inn)", kind, (Py_ssize_t)body, (Py_ssize_t)next);
+            PyObject *item = found_record(with_ticks, kind, body, next, before);
             if (!item || PyList_Append(found, item) < 0) {
                 Py_CLEAR(found);
             }
@@ -223,8 +235,12 @@ static PyObject *scan(PyObject *module, PyObject *records)
     return found;
 }
 
+static PyObject *scan(PyObject *module, PyObject *records) { return find_records(records, false); }
+static PyObject *survey(PyObject *module, PyObject *records) { return find_records(records, true); }
+
 static PyMethodDef FUNCTIONS[] = {
     {"scan", scan, METH_O, "(kind, start of body, end of body) of the records that are not calls or lines."},
+    {"survey", survey, METH_O, "The same, each with the absolute ticks before it."},
     {NULL, NULL, 0, NULL},
 };
 

@@ -384,6 +384,9 @@ class Reader:
         """The process said that it ended in order."""
     def close(self) -> None: ...
 
+def survey(records: bytes) -> list[tuple[int, int, int, int]]:
+    """As scan(), each with the absolute ticks before it."""
+
 def scan(records: bytes) -> list[tuple[int, int, int]]:
     """(kind, start of body, end of body) of the records that are not calls or lines: SPAN_*, LOG, KEEP, GAP, RAISE,
     UNWIND, HANDLED. Stops at the first broken one."""

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 type Level = Literal["spans", "calls", "lines", "auto"]
 LEVELS: tuple[Level, ...] = ("spans", "calls", "lines", "auto")  # auto: lines, as far as the budget allows
 BUDGET = 0.02
+HANG_S = 10.0
 
 
 def _runtime_dir() -> str:
@@ -39,6 +40,7 @@ class Settings(Fields):
     include: tuple[str, ...] = ()  # AFTERTRACE_INCLUDE: globs of paths or dotted modules, comma-separated
     exclude: tuple[str, ...] = ()  # AFTERTRACE_EXCLUDE
     root: str = ""  # AFTERTRACE_ROOT: the project's tree; default: the working directory at the start
+    hang_s: float = HANG_S  # AFTERTRACE_HANG_S: seconds; a request that is open longer is kept while it is
     ring_bytes: int = 0  # AFTERTRACE_RING_BYTES; 0: min(16 MiB, 3 % of memory.max)
     agent_socket: str = ""  # AFTERTRACE_AGENT_SOCKET
     agent_user: int = -1  # AFTERTRACE_AGENT_USER: another user (name, number) whose agent may read what is recorded
@@ -132,6 +134,17 @@ def _group(text: str) -> int:
         raise UsageError("bad-setting", f"There is no group {text!r}.", "Write its number.") from None
 
 
+def _seconds(name: str, text: str) -> float:
+    """A span of time from 0.1 s to a day. Raises UsageError."""
+    try:
+        seconds = float(text.removesuffix("s"))
+    except ValueError:
+        seconds = 0.0
+    if not 0.1 <= seconds <= 86400:
+        raise UsageError("bad-setting", f"{name}={text[:40]!r} is not from 0.1 to 86400 seconds.", f"Write {name}=10.")
+    return seconds
+
+
 def _list(text: str) -> tuple[str, ...]:
     return tuple(part.strip() for part in text.split(",") if part.strip())
 
@@ -155,6 +168,7 @@ def from_environment(env: Mapping[str, str] | None = None) -> Settings:
         endpoint=get("AFTERTRACE_ENDPOINT", "http://127.0.0.1:4318").rstrip("/"),
         server=get("AFTERTRACE_SERVER", "http://127.0.0.1:7070").rstrip("/"),
         token=get("AFTERTRACE_TOKEN", ""),
+        hang_s=_seconds("AFTERTRACE_HANG_S", get("AFTERTRACE_HANG_S") or str(HANG_S)),
         agent_memory=_number("AFTERTRACE_AGENT_MEMORY", get("AFTERTRACE_AGENT_MEMORY", "256MiB"), _SIZES),
         spool_dir=get("AFTERTRACE_SPOOL_DIR") or f"{_data_dir()}/spool",
         spool_bytes=_number("AFTERTRACE_SPOOL_BYTES", get("AFTERTRACE_SPOOL_BYTES", "256MiB"), _SIZES),

@@ -116,6 +116,11 @@ for order in sys.stdin:
         app["work"](1)
         _native.keep("look at ann@example.org")
         said = {"trace": format(kept.trace_id, "032x")}
+    elif word == "open":
+        kept = _native.Span("slow", 2, None)
+        token = _native.attach(kept)
+        app["work"](1)
+        said = {"trace": format(kept.trace_id, "032x")}
     elif word == "go-on":
         app["work"](2)
         _native.detach(token)

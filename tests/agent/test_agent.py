@@ -10,7 +10,7 @@ import subprocess
 import time
 
 import pytest
-from agent_parts import APP, COMMAND, Agent, wait_for
+from agent_parts import APP, COMMAND, Agent, Child, wait_for
 
 from aftertrace.model import StatusCode
 from aftertrace.reconstruct import build
@@ -62,12 +62,36 @@ def test_no_secret_leaves_the_host(agent, server, child):
     assert cards
 
 
-def test_what_went_well_is_not_kept(agent, server, child):
+def test_what_went_well_is_kept_only_as_a_sibling_of_what_did_not(agent, server, child):
     process = child()
     fine = [process.tell(order)["trace"] for order in ("fine", "status 200", "status 404", "inner")]
-    server.kept(process.tell("fail")["trace"])
-    assert [server.bundle(trace) for trace in fine] == [None] * 4
-    assert agent.status()["counts"]["kept"] == 1
+    failed = server.kept(process.tell("fail")["trace"])
+    siblings = [server.kept(trace) for trace in fine[:3]]
+    assert server.bundle(fine[3]) is None  # on another route
+    assert [[(keep.role, keep.route, keep.weight) for keep in one.keeps] for one in siblings] == [
+        [("sibling", "POST /pay", 1.0)]
+    ] * 3
+    (keep,) = failed.keeps
+    assert (keep.role, keep.route, keep.title) == ("failure", "POST /pay", "ValueError at app.py:6 priced")
+    assert agent.status()["counts"]["kept"] == 4
+
+
+def test_a_request_that_stays_open_is_kept_while_it_is(tmp_path, server, monkeypatch):
+    """Its open span is told, and told again when it has ended."""
+    monkeypatch.setenv("AFTERTRACE_HANG_S", "0.5")
+    agent = Agent(tmp_path, server.otlp)
+    process = Child(tmp_path, agent.socket)
+    try:
+        trace = process.tell("open")["trace"]
+        hanging = server.kept(trace)
+        assert [keep.trigger for keep in hanging.keeps] == ["in-flight"]
+        assert [(span.name, span.end_ns) for span in hanging.spans] == [("slow", 0)]
+        process.tell("go-on")
+        ended = wait_for(lambda: [span for span in server.bundle(trace).spans if span.end_ns])
+        assert [span.name for span in ended] == ["slow"]
+    finally:
+        process.close()
+        assert agent.end() == 0, agent.errors()
 
 
 @pytest.mark.parametrize(

@@ -82,7 +82,7 @@ def test_no_damage_lets_a_secret_out_or_stops_the_agent(slices, data):
     spoilt = {bytes(secret) for secret in SECRETS if secret not in records[:walked]}
     for secret in set(SECRETS) - spoilt:
         assert secret not in clean
-    found = _native.scan(records)
+    found = _native.survey(records)
     Watch().take(position, trace, records, found)
     spans = Spans(trace.hex() if trace else "")
     spans.take([records], Clocks([]))

@@ -2,6 +2,7 @@
 
 import os
 
+from aftertrace import _native
 from aftertrace.agent import memory as memories
 from aftertrace.agent import walk
 from aftertrace.agent.memory import BLOCK_BYTES, Entry, Memory
@@ -92,11 +93,13 @@ def test_a_walk_gives_bounds_and_ticks():
         (19, 1500, 1700),
     ]
     assert b"".join(data[at:behind] for _, at, behind, _, _ in found) == data
-    stamps = walk.Stamps(data)
-    asked = (0, len(first), len(first + start), len(data), len(data) + 9)
-    assert [stamps.before(offset) for offset in asked] == [0, 1000, 1500, 1700, 1700]
+    assert _native.survey(data) == [
+        (13, len(first) + 3, len(first + start), 1000),
+        (19, len(first + start) + 3, len(data), 1500),
+    ]
     for cut in range(len(data)):
         list(walk.walk(data[:cut]))
+        assert _native.survey(data[:cut]) == _native.survey(data)[: len(_native.survey(data[:cut]))]
 
 
 def test_a_fragment_is_a_slice_that_decodes_alone():

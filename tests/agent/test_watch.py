@@ -32,7 +32,7 @@ def slices(program):
 def watch(program):
     watch, triggers, strays = Watch(), [], []
     for position, trace, records in slices(program):
-        found = watch.take(position, trace, records, _native.scan(records))
+        found = watch.take(position, trace, records, _native.survey(records))
         triggers += found[0]
         strays += found[1]
     return watch, triggers, strays
@@ -116,7 +116,7 @@ def test_any_change_of_a_byte_is_survived():
             for value in (0, 1, 0x7F, 0xFF):
                 changed = records[:at] + bytes([value]) + records[at + 1 :]
                 watching = Watch()
-                _, strays = watching.take(position, trace, changed, _native.scan(changed))
+                _, strays = watching.take(position, trace, changed, _native.survey(changed))
                 spans = Spans("ab" * 16)
                 spans.take([changed, *(stray.records for stray in strays)], Clocks())
                 spans.ready(whole=True)

@@ -210,7 +210,9 @@ class Fleet:
             return None
         if status in _ABSENT:
             self._state = "older"
-            self._teller.once("fleet", "the server is older than this agent: other agents' kept traces are not heard of")
+            self._teller.once(
+                "fleet", "the server is older than this agent: other agents' kept traces are not heard of"
+            )
             return _OLDER_S
         if status in {401, 403}:
             self._state = "refused"

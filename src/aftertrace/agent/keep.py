@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from aftertrace.agent.memory import Entry, Memory
 from aftertrace.agent.part import Job, Part
 from aftertrace.agent.process import Process
+from aftertrace.agent.routes import IN_FLIGHT
 from aftertrace.agent.spans import Spans
 from aftertrace.agent.tell import Counts
 from aftertrace.agent.watch import Trigger
@@ -21,6 +22,7 @@ REMEMBER_S = 300.0  # what arrives for a kept trace until then is shipped too
 _MOST_KEPT = 10_000
 _MOST_EXPECTED = 50_000  # traces that other agents kept, and of which nothing came here yet
 _MOST_TRIGGERS = 16  # of one trace
+COMPANY = {"sibling", "neighbour"}  # what is kept because of another
 _BATCH = 64  # traces taken out of memory at once
 
 
@@ -38,6 +40,9 @@ class Kept:
     told: dict[int, Spans] = field(default_factory=dict)  # process -> what is known of its spans
     block: int = 0
     numbers: dict[int, int] = field(default_factory=dict)
+    failed: bool = False  # by a trigger of ours, or another agent's
+    weight: float = 0.0  # of our triggers
+    hangs: bool = False  # its open spans are told, too
     shipped: set[str] = field(default_factory=set)  # services of which something has gone
 
     def due(self) -> float:
@@ -76,10 +81,13 @@ class Keeper:
         if not kept.seen:
             self._counts.kept += 1
             self.fresh.append(trigger)
-        key = process.number, trigger.name, trigger.span
+        key = process.number, trigger.name, trigger.span + trigger.of.hex()
         if key not in kept.seen and len(kept.seen) < _MOST_TRIGGERS:
             kept.seen.add(key)
             kept.new.append((process, trigger))
+            if trigger.role == "failure":
+                kept.failed, kept.weight = True, max(kept.weight, trigger.weight)
+                kept.hangs |= trigger.name == IN_FLIGHT
             if trigger.name not in kept.names:
                 kept.names.append(trigger.name)
         self.touch(trigger.trace)
@@ -91,6 +99,7 @@ class Keeper:
             kept = self._kept.get(trace) or self._keep(trace)
             if name not in kept.names:
                 kept.names.append(name)
+            kept.failed |= name not in COMPANY
             self.touch(trace)
             return True
         self._expected.pop(trace, None)
@@ -106,7 +115,22 @@ class Keeper:
         expected = self._expected.pop(trace, None)
         if expected is not None:
             kept.names.append(expected[1])
+            kept.failed = expected[1] not in COMPANY
         return kept
+
+    def has_failed(self, trace: bytes) -> bool:
+        """Whether it is kept for what went wrong, here or at another agent."""
+        kept = self._kept.get(trace)
+        return kept is not None and kept.failed
+
+    def weight_of(self, trace: bytes) -> float:
+        """For how many requests it stands, if it is kept for a failure here; else 0."""
+        kept = self._kept.get(trace)
+        return kept.weight if kept is not None else 0.0
+
+    def remembers(self, trace: bytes) -> bool:
+        """Whether it can still be kept."""
+        return trace in self._memory
 
     def _report(self, trace: bytes, shipped: frozenset[str]) -> None:
         self.reports.append(Report(trace, shipped, frozenset(self._memory.departed.services(trace))))
@@ -157,8 +181,8 @@ class Keeper:
             if process is None:
                 continue
             told = kept.told.setdefault(number, Spans(kept.trace.hex()))
-            if new or process.gone or everything:
-                parts.append(Part(process, new, told, process.gone or everything))
+            if new or process.gone or everything or kept.hangs:
+                parts.append(Part(process, new, told, process.gone or everything, kept.hangs))
             if new:
                 kept.marks[number] = new[-1].position
         services = {part.process.ring.service for part in parts if part.entries}

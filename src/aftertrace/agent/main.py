@@ -81,7 +81,7 @@ class Agent:
         self._sources = Sources()
         self._focuses = Focuses()
         self._packer = Packer(Pack(self._sources, self._counts), self._outbox, teller, self._focuses.took_part)
-        self._tails = Tails(settings.agent_memory, self._counts, teller, self._release)
+        self._tails = Tails(settings.agent_memory, self._counts, teller, self._release, settings.hang_s)
         self._connections: dict[Connection, Process | None] = {}
         self._idle: dict[Connection, Idle] = {}  # processes that are switched off
         self._selector = selectors.DefaultSelector()

@@ -10,7 +10,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
-from aftertrace.agent import redact, walk
+from aftertrace.agent import groups, redact, walk
 from aftertrace.agent.outbox import Request
 from aftertrace.agent.part import Job, Part
 from aftertrace.agent.process import Process
@@ -83,7 +83,10 @@ class Pack:
             if part.slices and part.lacks() and part.process.connected:
                 self.late.append(Late(job, replace(part, slices=[], spans=[], logs=[])))
         by_id = {span.span_id: span for span in packed.spans}
-        packed.kept += [self._kept(job, process, trigger, by_id) for process, trigger in job.triggers]
+        parts = {part.process.number: part for part in job.parts}
+        packed.kept += [
+            self._kept(job, process, trigger, by_id, parts.get(process.number)) for process, trigger in job.triggers
+        ]
         self._counts.spans += len(packed.spans)
         return packed
 
@@ -156,16 +159,29 @@ class Pack:
         time_ns = part.clocks.realtime(walk.ticks_of(slices[0].records)) if slices else time.time_ns()
         yield from _pieces(recording.write(found), job.trace, process, resource, time_ns)
 
-    def _kept(self, job: Job, process: Process, trigger: Trigger, spans: dict[str, Span]) -> LogRecord:
-        span = spans.get(trigger.span)
+    def _kept(
+        self, job: Job, process: Process, trigger: Trigger, spans: dict[str, Span], part: Part | None
+    ) -> LogRecord:
+        span, request = spans.get(trigger.span), spans.get(trigger.request)
         clocks = Clocks(process.samples_for([trigger.ticks]))
-        attributes = {
+        reason = redact.text(trigger.reason or (_reason(span) if span else trigger.name))
+        route = request.name if request is not None else redact.text(trigger.route)
+        attributes: Attributes = {
             "aftertrace.keep.trigger": trigger.name,
-            "aftertrace.keep.reason": redact.text(trigger.reason or (_reason(span) if span else trigger.name)),
+            "aftertrace.keep.reason": reason,
             "aftertrace.keep.process_uid": process.uid,
+            "aftertrace.keep.role": trigger.role,
+            "aftertrace.keep.route": route,
+            "aftertrace.keep.weight": float(trigger.weight),
         }
+        if trigger.role == "failure":
+            service = self.resource(process).service
+            group, title = groups.identify(trigger, service, route, reason, part)
+            attributes |= {"aftertrace.keep.group": group, "aftertrace.keep.title": redact.text(title)}
+        elif trigger.of:
+            attributes["aftertrace.keep.of"] = trigger.of.hex()
         time_ns = clocks.realtime(trigger.ticks) if trigger.ticks else time.time_ns()  # a death is in no record
-        record = _record("aftertrace.kept", self.resource(process), None, dict(attributes), time_ns)
+        record = _record("aftertrace.kept", self.resource(process), None, attributes, time_ns)
         return replace(record, trace_id=job.trace, span_id=trigger.span)
 
 

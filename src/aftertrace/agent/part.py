@@ -26,6 +26,7 @@ class Part:
     entries: list[Entry]
     told: Spans
     whole: bool  # also spans that have not ended go: the process is gone, or the agent is going
+    still_open: bool = False  # also those go, for now: the request hangs
     slices: list[Slice] = field(default_factory=list)
     definitions: Definitions = field(default_factory=Definitions)
     clocks: Clocks = field(default_factory=Clocks)
@@ -55,7 +56,7 @@ class Part:
         self.needed = [path for number, path in self.definitions.files.items() if number in used]
         self.clocks = Clocks(self.process.samples_for([walk.ticks_of(entry.records) for entry in self.entries]))
         self.told.take([entry.records for entry in self.entries], self.clocks)
-        self.spans, self.logs = self.told.ready(whole=self.whole)
+        self.spans, self.logs = self.told.ready(whole=self.whole, still_open=self.still_open)
         self.entries = []
 
     def _levels(self, known: Definitions, codes: set[int]) -> list[LevelChange]:

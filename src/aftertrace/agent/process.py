@@ -108,6 +108,11 @@ class Process:
         places = {max(bisect_right(moments, one) - 1, 0) for one in ticks} if moments else set()
         return [Sample(*held[5 * place : 5 * place + 5]) for place in sorted(places)]
 
+    def ns(self, ticks: int) -> int:
+        """A span of ticks, by the newest rate that the ring told."""
+        rate = self._samples[-1] if self._samples else 0
+        return max(ticks, 0) * 1_000_000_000 // (rate or 1_000_000_000)
+
     def ended_in_order(self) -> bool:
         return self.reader.ended()
 

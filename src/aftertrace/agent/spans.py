@@ -59,11 +59,13 @@ class Spans:
         elif draft := self._drafts.get(getattr(record, "span_id", "")):
             self._change(draft, record)
 
-    def ready(self, *, whole: bool = False) -> tuple[list[Span], list[LogRecord]]:
-        """Spans that have ended (``whole``: all) and logs, each once."""
-        spans = [draft.whole() for draft in self._drafts.values() if whole or draft.span.end_ns]
+    def ready(self, *, whole: bool = False, still_open: bool = False) -> tuple[list[Span], list[LogRecord]]:
+        """Spans that have ended (``whole``: all) and logs, each once; ``still_open``: also, as far as they are known,
+        those that are to be told again when they end."""
+        spans = [draft.whole() for draft in self._drafts.values() if whole or still_open or draft.span.end_ns]
         for span in spans:
-            del self._drafts[span.span_id]
+            if whole or span.end_ns:
+                del self._drafts[span.span_id]
         logs, self._logs = self._logs, []
         return spans, logs
 

@@ -5,22 +5,32 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from aftertrace import _native
+from aftertrace.agent.judge import Judge
 from aftertrace.agent.keep import Keeper
 from aftertrace.agent.memory import Memory
 from aftertrace.agent.process import Polled, Process
 from aftertrace.agent.tell import Counts, Teller
+from aftertrace.settings import HANG_S
 from aftertrace.wire.handover import Ring
 
 
 class Tails:
     """``alive``: the processes whose rings are read; ``processes``: also those that ended and are still remembered."""
 
-    def __init__(self, memory_limit: int, counts: Counts, teller: Teller, released: Callable[[Process], None]) -> None:
-        """``released`` is called before a process's descriptors are closed."""
+    def __init__(
+        self,
+        memory_limit: int,
+        counts: Counts,
+        teller: Teller,
+        released: Callable[[Process], None],
+        hang_s: float = HANG_S,
+    ) -> None:
+        """``released`` is called before a process's descriptors are closed; after ``hang_s`` an open request hangs."""
         self.processes: dict[int, Process] = {}
         self.alive: dict[str, Process] = {}  # by uid
         self.memory = Memory(memory_limit, self._forgotten, self._service)
         self.keeper = Keeper(self.memory, self.processes, counts)
+        self.judge = Judge(self.keeper, self.alive.values, counts, hang_s)
         self._counts = counts
         self._released = released
         self._teller = teller
@@ -47,7 +57,9 @@ class Tails:
 
     def poll(self) -> int:
         """Reads what is new in all rings; returns bytes."""
-        return sum(self._read(process) for process in list(self.alive.values()))
+        got = sum(self._read(process) for process in list(self.alive.values()))
+        self.judge.look()
+        return got
 
     def disconnected(self, process: Process) -> None:
         """Its connection has ended; where the kernel tells us of processes, it may go on and connect again."""
@@ -71,10 +83,9 @@ class Tails:
                 f"process {process.ring.pid} of {process.ring.service or 'an unnamed service'} died "
                 f"with {spans} {'span' if spans == 1 else 'spans'} open"
             )
-            for trigger in process.watch.died(sentence):
-                self.keeper.trigger(process, trigger)
+            self.judge.died(process, sentence)
         self.keeper.gone(process)
-        process.watch.open.clear()
+        process.watch.clear()
         self._released(process)
         process.close()
         if not self.memory.holds(process.number):
@@ -103,7 +114,7 @@ class Tails:
 
     def _take(self, process: Process, one: Polled) -> None:
         position, trace, _, records = one
-        found = _native.scan(records)
+        found = _native.survey(records)
         if trace is not None:
             self.memory.add(process.number, position, trace, records)
             if trace in self.keeper:
@@ -115,5 +126,4 @@ class Tails:
             self.memory.add(process.number, stray.position, stray.trace, stray.records, fragment=True)
             if stray.trace in self.keeper:
                 self.keeper.touch(stray.trace)
-        for trigger in triggers:
-            self.keeper.trigger(process, trigger)
+        self.judge.take(process, triggers)

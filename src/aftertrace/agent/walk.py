@@ -65,30 +65,6 @@ def walk(records: bytes) -> Iterator[tuple[int, int, int, int, int]]:
         at = end
 
 
-class Stamps:
-    """Absolute ticks within one slice, asked for at offsets that only grow."""
-
-    __slots__ = ("_at", "_records", "_ticks")
-
-    def __init__(self, records: bytes) -> None:
-        self._records = records
-        self._at = self._ticks = 0
-
-    def before(self, offset: int) -> int:
-        """Of the last stamp before an offset."""
-        records, at, ticks = self._records, self._at, self._ticks
-        last = min(offset, len(records)) - HEAD
-        while at < last:
-            kind, body = records[at], at + HEAD
-            if STAMPED[kind]:
-                ticks += read_varint(records, body)[0]
-            elif kind == Kind.SEGMENT:
-                ticks = int.from_bytes(records[body : body + 8], "little")
-            at = body + (records[at + 1] | records[at + 2] << 8)
-        self._at, self._ticks = at, ticks
-        return ticks
-
-
 def ticks_of(records: bytes) -> int:
     """Absolute ticks of the SEGMENT that a slice opens with."""
     return int.from_bytes(records[HEAD : HEAD + 8], "little")
