@@ -25,7 +25,7 @@ COUPONS = ["", "", "", "FRIEND10", "AUTUMN5"]
 MACHINE = "M-90"
 RACED = "A-17"
 LIMIT_SECONDS = 60.0
-BIG_CART = 60
+BIG_CART = 120
 RACE_BUYERS = 12
 RACE_SECONDS = 30.0  # how long to try until two of them meet
 

@@ -64,7 +64,7 @@ def test_2_a_swallowed_exception_and_a_wrong_200(shop: Shop) -> None:
 
 def test_3_one_query_for_each_position(shop: Shop) -> None:
     report = shop.traffic("fault", "3")
-    assert report["positions"] == 60
+    assert report["positions"] == 120
     assert report["total_cents"] > 0
 
 

@@ -4,6 +4,7 @@ import json
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from orders import config
@@ -23,10 +24,20 @@ def connect() -> Iterator[sqlite3.Connection]:
         connection.close()
 
 
+def nights(products: list[tuple[str, str, int]]) -> Iterator[tuple[str, str, int]]:
+    """What each piece cost in the nights of the last year: the same in all."""
+    today = datetime.now(UTC).date()
+    for ago in range(365):
+        for sku, _, cents in products:
+            yield sku, str(today - timedelta(days=ago)), cents
+
+
 def prepare() -> None:
     config.DATA.mkdir(parents=True, exist_ok=True)
     seed = json.loads((HERE / "seed.json").read_text())
     with connect() as connection:
         connection.executescript((HERE / "schema.sql").read_text())
         connection.executemany("INSERT OR IGNORE INTO products VALUES (?, ?, ?)", seed["products"])
+        if connection.execute("SELECT 1 FROM nightly").fetchone() is None:
+            connection.executemany("INSERT INTO nightly VALUES (?, ?, ?)", nights(seed["products"]))
         connection.executemany("INSERT OR IGNORE INTO coupons VALUES (?, ?)", seed["coupons"])

@@ -28,8 +28,12 @@ class Position:
 
     @cached_property
     def product(self) -> Product:
-        row = self.connection.execute("SELECT sku, title, price_cents FROM products WHERE sku = ?", (self.sku,))
-        return Product(*row.fetchone())
+        query = (
+            "SELECT title, cents, max(night) FROM products JOIN nightly ON nightly.sku = products.sku "
+            "WHERE products.sku = ?"
+        )
+        title, cents, _ = self.connection.execute(query, (self.sku,)).fetchone()
+        return Product(self.sku, title, cents)
 
 
 @dataclass

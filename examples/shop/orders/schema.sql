@@ -20,3 +20,6 @@ CREATE TABLE IF NOT EXISTS orders (
     shelf TEXT NOT NULL,
     total_cents INTEGER NOT NULL
 );
+
+-- What a piece cost from each night on; the last one holds.
+CREATE TABLE IF NOT EXISTS nightly (sku TEXT NOT NULL, night TEXT NOT NULL, cents INTEGER NOT NULL);

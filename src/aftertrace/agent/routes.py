@@ -65,7 +65,7 @@ class Route:
         if known.count < FEW:
             return ""
         p50, p99 = known.quantile(0.5), known.quantile(0.99)
-        limit = max(p99 * 3 // 2, p50 * 2) if known.count >= MANY else max(known.quantile(0.85) * 5 // 2, p50 * 4)
+        limit = max(p99 * 3 // 2, p50 * 2) if known.count >= MANY else max(known.quantile(0.85) * 3, p50 * 5)
         return f"{show(duration)} (p50 {show(p50)}, p99 {show(p99)})" if duration > limit else ""
 
     def _is_rare(self, mark: str) -> bool:
