@@ -6,7 +6,7 @@ name is not the one that runs the query, but the innermost one that ran many tim
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import NamedTuple
@@ -245,9 +245,9 @@ def _given(scene: Scene, frame: Frame, one: Round, names: Iterable[str]) -> tupl
     return tuple(told)
 
 
-def usual(scenes: Mapping[str, Scene], row: Row) -> Iterator[tuple[int, int]]:
+def usual(scenes: Iterable[Scene], row: Row) -> Iterator[tuple[int, int]]:
     """(how often, ns in all) the same statement or call was made in each of other requests that made it."""
-    for scene in scenes.values():
+    for scene in scenes:
         spans = [
             one for one in scene.execution.spans.values()
             if one.end_ns and one.service == row.service and describe(scene.flow.tree, one) == (row.kind, row.what)

@@ -1,0 +1,107 @@
+"""Why a request was slow: where its time went, and the line that made most of it."""
+
+from __future__ import annotations
+
+from aftertrace.explain import repeated, stood
+from aftertrace.explain.company import Company
+from aftertrace.explain.finding import Finding
+from aftertrace.explain.origin import Tracer
+from aftertrace.explain.path import Kind, Path, critical
+from aftertrace.explain.repeats import Parts
+from aftertrace.explain.scene import Scene
+from aftertrace.explain.usual import Usual
+from aftertrace.reconstruct.text import duration
+
+TRIGGERS = {"latency", "in-flight"}
+_OUTLIER = 3  # times the siblings' median
+_MOST_ROWS = 12
+
+
+def find(scene: Scene, tracer: Tracer, company: Company) -> Finding | None:  # noqa: ARG001 (what a Finder is given)
+    """None: nothing says that it was slow, neither why it was kept nor its siblings."""
+    path = whole(scene)
+    if path is None:
+        return None
+    usual = Usual(company.siblings())
+    kept = bool(TRIGGERS & {one.trigger for one in scene.execution.keeps if one.role == "failure"})
+    if not kept and not (usual.known and path.duration_ns >= _OUTLIER * usual.median_ns):
+        return None
+    parts = Parts(scene, path)
+    found = _cause(scene, parts, usual, company)
+    found.details = {**_where(parts, usual), **found.details}
+    found.ruled_out += _small(path, found)
+    return found
+
+
+def whole(scene: Scene) -> Path | None:
+    """The request's critical path, to the last that is known of what has not ended."""
+    steps, keeps = scene.execution.steps, scene.execution.keeps
+    known = {step.span_id: step.time_ns for step in steps if step.activation}
+    asked = [one.time_ns for one in keeps if one.trigger == "in-flight"]
+    return critical(scene.flow.tree, max([steps[-1].time_ns if steps else 0, *asked]), known)
+
+
+def _cause(scene: Scene, parts: Parts, usual: Usual, company: Company) -> Finding:
+    """The best that is known: proven before likely, repeated work before one slow thing."""
+    found = [
+        repeated.find(scene, parts, usual, company),
+        stood.call(scene, parts, usual),
+        stood.line(scene, parts, usual),
+    ]
+    there = [one for one in found if one is not None]
+    if there:
+        return min(there, key=lambda one: one.status != "verified")
+    return Finding("slow", "unknown", "no line made most of it", unknown=[_spread(parts.path)])
+
+
+def _spread(path: Path) -> str:
+    most = path.rows()[0]
+    where = f"{most.service}: {most.what}"
+    return f"which line made it slow: the most is {duration(most.total_ns)} ({where})"
+
+
+def _where(parts: Parts, usual: Usual) -> dict[str, object]:
+    """The table, whose rows sum to the duration."""
+    path, rows = parts.path, parts.path.rows()
+    told = [
+        {
+            "service": row.service,
+            "what": row.what,
+            "kind": row.kind.value,
+            "count": row.count,
+            "total_ns": row.total_ns,
+            "share": row.total_ns / path.duration_ns,
+        }
+        for row in rows[:_MOST_ROWS]
+    ]
+    rest = rows[_MOST_ROWS:]
+    if rest:
+        total = sum(row.total_ns for row in rest)
+        count = sum(row.count for row in rest)
+        told.append({"service": "", "what": f"{len(rest)} others", "kind": "other", "count": count, "total_ns": total,
+                     "share": total / path.duration_ns})  # fmt: skip
+    known = usual.to_json() if usual.durations else None
+    return {"duration_ns": path.duration_ns, "ended": bool(path.root.end_ns), "usual": known, "where": told}
+
+
+def _small(path: Path, found: Finding) -> list[str]:
+    """Kinds of time that made little of it, with their numbers."""
+    blamed = str(found.details.get("kind", ""))
+    totals = dict.fromkeys(Kind, 0)
+    for one in path.segments:
+        totals[one.kind] += one.duration_ns
+    said = []
+    for kind, name in _NAMES.items():
+        share = totals[kind] / path.duration_ns
+        if 0 < share < _LITTLE and kind.value != blamed:
+            said.append(f"{name} ({duration(totals[kind])}, {share:.0%})")
+    return said
+
+
+_LITTLE = 0.25
+_NAMES = {
+    Kind.CODE: "own code",
+    Kind.STATEMENT: "statements",
+    Kind.CALL: "the way between services",
+    Kind.POOL: "waiting for a connection",
+}
