@@ -49,7 +49,7 @@ def find(scene: Scene, parts: Parts, usual: Usual, company: Company) -> Finding 
         doubts=doubts,
         ruled_out=_ruled_out(loop, usual),
         unknown=[] if went is not None else ["how many items it went over: that is not among what was recorded"],
-        details={"kind": "repeated", "repeated": told, "impact": impact},
+        details={"made_by": "repeated", "repeated": told, "impact": impact},
     )
 
 
@@ -82,14 +82,14 @@ def _by_number(loop: Loop, counted: Counted) -> bool:
 
 
 def _doubts(scene: Scene, loop: Loop, counted: Counted) -> list[str]:
-    """Why it does not follow from the recording: "" where there are more rounds than in any sibling, or where the same
+    """Why it does not follow from the recording: nothing where there are more rounds than in any sibling, or where the same
     statement ran one after the other with different parameters."""
     if not loop.sequential:
         return ["some of the rounds ran at the same time"]
     if len(counted.counts) >= LEAST_SIBLINGS:
         return []
-    statement = loop.rows and loop.rows[0].kind is not Kind.CODE and loop.rows[0].total_ns >= MOST * loop.path_ns
-    if statement and loop.rows[0].count >= loop.count and repeats.different(scene, loop) > 1:
+    row = _outside(loop)
+    if row is not None and row.count >= loop.count and repeats.different(scene, loop) > 1:
         return []
     few = len(counted.counts)
     return [f"only {few} healthy siblings to compare it with" if few else "no healthy sibling to compare it with"]

@@ -86,7 +86,7 @@ def _where(parts: Parts, usual: Usual) -> dict[str, object]:
 
 def _small(path: Path, found: Finding) -> list[str]:
     """Kinds of time that made little of it, with their numbers."""
-    blamed = str(found.details.get("kind", ""))
+    blamed = str(found.details.get("made_by", ""))
     totals = dict.fromkeys(Kind, 0)
     for one in path.segments:
         totals[one.kind] += one.duration_ns

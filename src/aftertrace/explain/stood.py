@@ -50,7 +50,7 @@ def call(scene: Scene, parts: Parts, usual: Usual) -> Finding | None:
         links=[_link(scene, *site)] if site is not None else [],
         doubts=doubts,
         unknown=[*unknown, _unknown(row)],
-        details={"kind": row.kind.value, "single": _row(row, known)},
+        details={"made_by": row.kind.value, "single": _row(row, known)},
     )
 
 
@@ -106,7 +106,7 @@ def line(scene: Scene, parts: Parts, usual: Usual) -> Finding | None:
         links=[_link(scene, stand.frame, number, stand.step)],
         doubts=doubts,
         unknown=["who held the lock"] if kind == "lock" else [],
-        details={"kind": kind or Kind.CODE.value, "stood": _stood(stand, number, before)},
+        details={"made_by": kind or Kind.CODE.value, "stood": _stood(stand, number, before)},
     )
 
 
