@@ -76,7 +76,8 @@ def test_a_server_within_its_client() -> None:
 def test_another_hosts_clock(off: int) -> None:
     """However far off it is: the server ran for as long as it says, within its client."""
     spans = [span("r", "", 1000, 1100), span("c", "r", 1010, 1090, kind=3),
-             span("s", "c", 1020 + off, 1080 + off, "b", 2), span("q", "s", 1030 + off, 1070 + off, "b", 3)]  # fmt: skip
+             span("s", "c", 1020 + off, 1080 + off, "b", 2),
+             span("q", "s", 1030 + off, 1070 + off, "b", 3)]  # fmt: skip
     found = critical(tree(*spans))
     assert found is not None
     assert (found.root.span_id, found.duration_ns) == ("r", 100)

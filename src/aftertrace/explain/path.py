@@ -288,23 +288,27 @@ def _store(span: Span) -> bool:
 
 
 def _call(tree: SpanTree, span: Span) -> str:
-    """``GET http://orders:8002/carts/?``: by what it calls, without what varies."""
+    """``GET orders/carts/?``: by what it calls, without what varies."""
     attributes = span.attributes
     if span.kind is SpanKind.PRODUCER:
-        return f"send {attributes.get('messaging.destination.name') or span.name}"[:_LONG_WHAT]
+        queue = str(attributes.get("messaging.destination.name") or span.name)
+        return f"send {queue}"[:_LONG_WHAT]
     method = str(attributes.get("http.request.method") or attributes.get("http.method") or "")
     url = str(attributes.get("url.template") or attributes.get("url.full") or attributes.get("http.url") or "")
     peers = {one.service for one in tree.children(span.span_id) if one.service != span.service}
     if not url:
         return (f"{span.name} of {min(peers)}" if peers else span.name)[:_LONG_WHAT]
-    return f"{method} {template(url)}".strip()[:_LONG_WHAT]
+    return f"{method} {template(url, min(peers, default=''))}".strip()[:_LONG_WHAT]
 
 
-def template(url: str) -> str:
-    """A URL without its query, and with ``?`` for the parts of its path that look like ids."""
+def template(url: str, service: str = "") -> str:
+    """A URL without its query, with ``?`` for the parts of its path that look like ids, its host as the service's name
+    where that is known."""
     try:
         parts = urlsplit(url)
     except ValueError:
         return url.partition("?")[0]
     path = "/".join("?" if _VARYING.search(one) else one for one in parts.path.split("/"))
+    if service:
+        return f"{service}{path}"
     return f"{parts.scheme}://{parts.netloc}{path}" if parts.netloc else path

@@ -82,8 +82,8 @@ def _by_number(loop: Loop, counted: Counted) -> bool:
 
 
 def _doubts(scene: Scene, loop: Loop, counted: Counted) -> list[str]:
-    """Why it does not follow from the recording: nothing where there are more rounds than in any sibling, or where the same
-    statement ran one after the other with different parameters."""
+    """Why it does not follow from the recording: nothing where there are more rounds than in any sibling, or where the
+    same statement ran one after the other with different parameters."""
     if not loop.sequential:
         return ["some of the rounds ran at the same time"]
     if len(counted.counts) >= LEAST_SIBLINGS:

@@ -6,6 +6,7 @@ name is not the one that runs the query, but the innermost one that ran many tim
 
 from __future__ import annotations
 
+import ast
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from itertools import pairwise
@@ -173,11 +174,11 @@ def loops(scene: Scene, parts: Parts) -> list[Loop]:
 def chief(scene: Scene, parts: Parts) -> Loop | None:
     """The one that made most of the path; of those within each other that made about as much, the innermost."""
     found = loops(scene, parts)
-    best = found[0] if found else None
-    inner = best
+    best = inner = found[0] if found else None
     while inner is not None:
         best = inner
-        inner = next((one for one in found if one.path_ns >= _NESTED * best.path_ns and _inside(scene, one, best)), None)
+        least = _NESTED * best.path_ns
+        inner = next((one for one in found if one.path_ns >= least and _inside(scene, one, best)), None)
     if best is not None:
         best.rows = parts.rows(best.frame, best.times)
     return best
@@ -230,10 +231,19 @@ def site(scene: Scene, row: Row) -> tuple[Frame, int, int] | None:
 
 def different(scene: Scene, loop: Loop) -> int:
     """How many of the rounds had arguments of their own, 0 where none are recorded."""
-    statement = scene.statement(loop.frame, loop.line)
-    names = {one.id for one in texts.own_nodes(statement) if hasattr(one, "id")} if statement is not None else set()
+    names = set(_names(scene.statement(loop.frame, loop.line)))
     seen = {shown for one in loop.rounds[:_MOST_COMPARED] if (shown := _given(scene, loop.frame, one, names))}
     return len(seen)
+
+
+def _names(statement: ast.stmt | None) -> Iterator[str]:
+    """The names that a line gives to what it calls, or else all that it reads; not what it adds to."""
+    if statement is None:
+        return
+    called = [one for one in texts.own_nodes(statement) if isinstance(one, ast.Call)]
+    added = statement.target if isinstance(statement, ast.AugAssign) else None
+    for node in called or [one for one in ast.iter_child_nodes(statement) if one is not added]:
+        yield from (one.id for one in ast.walk(node) if isinstance(one, ast.Name))
 
 
 def _given(scene: Scene, frame: Frame, one: Round, names: Iterable[str]) -> tuple[str, ...]:

@@ -32,7 +32,7 @@ _LOCK_TYPES = ("lock", "Lock", "RLock", "Condition", "Semaphore", "BoundedSemaph
 
 @dataclass(slots=True)
 class Stand:
-    """Time of one function's lines; ``suspended``: a coroutine that waited; ``longest_ns``: at a time, from ``step``."""
+    """Time of some lines of a function. ``suspended``: a coroutine waited; ``longest_ns``: at a time, from ``step``."""
 
     frame: Frame
     lines: tuple[int, ...]
@@ -139,30 +139,30 @@ def likeliest(scene: Scene, stand: Stand) -> tuple[int, bool]:
     calls what is not recorded."""
     if len(stand.ran) == 1:
         return stand.line, True
-    waiting = [one for one in stand.lines if waits(scene, stand, one)]
+    waiting = [one for one in stand.lines if waits(scene, stand.frame, one, stand.step, suspended=stand.suspended)]
     if len(waiting) == 1:
         return waiting[0], False
     return stand.line, False
 
 
-def waits(scene: Scene, stand: Stand, line: int) -> str:
+def waits(scene: Scene, frame: Frame, line: int, step: int, *, suspended: bool = False) -> str:
     """``lock``, ``sleep``, ``pool``, ``wait`` by what a line calls, "" where it does not look like waiting."""
-    statement = scene.statement(stand.frame, line)
-    otherwise = "wait" if stand.suspended else ""
+    statement = scene.statement(frame, line)
+    otherwise = "wait" if suspended else ""
     if statement is None:
         return otherwise
     for item in statement.items if isinstance(statement, ast.With | ast.AsyncWith) else []:
-        if _is_lock(scene, stand, item.context_expr):
+        if _is_lock(scene, frame, step, item.context_expr):
             return "lock"
     names = {texts.called(one) for one in texts.own_nodes(statement) if isinstance(one, ast.Call)}
     found = (kind for kind, known in _CALLED.items() if names & known)
     return next(found, otherwise)
 
 
-def _is_lock(scene: Scene, stand: Stand, node: ast.expr) -> bool:
-    own = scene.execution.steps_of(stand.frame)
-    at = bisect_left(own, stand.step) + 1
-    held = scene.evaluate(Point(stand.frame, node, stand.step, own[at] if at < len(own) else stand.step), node)
+def _is_lock(scene: Scene, frame: Frame, step: int, node: ast.expr) -> bool:
+    own = scene.execution.steps_of(frame)
+    at = bisect_left(own, step) + 1
+    held = scene.evaluate(Point(frame, node, step, own[at] if at < len(own) else step), node)
     if held is not None:
         return content(held).type.rpartition(".")[2] in _LOCK_TYPES
     return "lock" in ast.unparse(node).lower()

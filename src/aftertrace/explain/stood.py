@@ -96,7 +96,7 @@ def line(scene: Scene, parts: Parts, usual: Usual) -> Finding | None:
     before = usual.stood(repeats.place(scene, stand.frame, number))
     if before and stand.total_ns < _LONGER * max(before):
         return None
-    kind = waits(scene, stand, number)
+    kind = waits(scene, stand.frame, number, stand.step, suspended=stand.suspended)
     doubts = [*_doubts(stand, sure=sure), *_few(stand, before)]
     times = f", in {stand.count:,} pieces" if stand.count > 1 else ""
     return Finding(

@@ -52,7 +52,7 @@ def _count(row: Part, finding: Part) -> str:
 
 
 def _short(row: Part) -> str:
-    what = "own code" if row["kind"] == "code" else "not recorded" if row["kind"] == "unrecorded" else clip(row["what"], 40)
+    what = {"code": "own code", "unrecorded": "not recorded"}.get(row["kind"], clip(row["what"], 40))
     return f"{tidy(row['service'])} {what} {duration(row['total_ns'])}".strip()
 
 

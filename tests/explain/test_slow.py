@@ -1,0 +1,97 @@
+"""Slow requests, really recorded: the line that made them slow, with its numbers; nothing is proven that is not."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from aftertrace.explain.why import ask, why
+from aftertrace.reconstruct.build import build
+from aftertrace.show import why as rendering
+from aftertrace.show.console import Console
+from aftertrace.wire.bundle import TraceData
+
+from ..reconstruct.services import running
+from .recorded import place
+from .shops import Traces, as_siblings, kept_for
+from .slow_programs import OTHERS, REPEATED, SINGLE, Slow
+
+_MARK = "  # cause"
+ALL = REPEATED | SINGLE | OTHERS
+
+
+def stripped(program: Slow) -> dict[str, str]:
+    return {name: text.replace(_MARK, "") for name, text in program.services.items()}
+
+
+def marked(program: Slow) -> set[tuple[str, int]]:
+    return {
+        (name, number)
+        for name, text in program.services.items()
+        for number, line in enumerate(text.split("\n"), 1)
+        if line.endswith(_MARK)
+    }
+
+
+def record(directory: Path, program: Slow, **how: Any) -> tuple[TraceData, list[TraceData]]:
+    """The slow request, kept for its latency, and healthy siblings of it."""
+    with running(directory, stripped(program), **how) as services:
+        first = next(iter(program.services))
+        services.request(first, "/x", (program.healthy or [program.body])[0])  # the first one imports and warms up
+        healthy = [services.trace(services.request(first, "/x", body)) for body in program.healthy]
+        slow = services.trace(services.request(first, "/x", program.body))
+    return kept_for(slow, "latency"), as_siblings(healthy)
+
+
+def asked(slow: TraceData, healthy: list[TraceData]) -> dict[str, Any]:
+    sources = Traces([slow, *healthy], [one.trace_id for one in healthy])
+    said = ask(sources, reference=slow.trace_id).to_json()
+    json.dumps(said)
+    text = rendering.render(said, Console(100))
+    assert len(text.splitlines()) <= 19  # and the line with the next commands
+    assert all(len(line) <= 100 for line in text.splitlines()), text
+    return said
+
+
+def check(said: dict[str, Any], program: Slow, status: str | None) -> None:
+    finding, cause = said["finding"], said["cause"]
+    assert finding["kind"] == "slow"
+    assert sum(row["total_ns"] for row in finding["where"]) == finding["duration_ns"]
+    assert sum(row["share"] for row in finding["where"]) == pytest.approx(1)
+    assert cause["status"] == status, (cause, finding)
+    assert bool(cause["doubts"]) == (status == "likely")
+    if status == "unknown":
+        assert (cause["path"], cause["line"]) == ("", 0)
+        assert said["unknown"]
+        return
+    if marked(program):
+        assert place(cause) in marked(program), cause
+    if program.made_by:
+        assert finding["made_by"] == program.made_by
+    if program.made_by == "repeated":
+        again = finding["repeated"]
+        assert (again["count"], again["sequential"]) == (program.count, True)
+        assert program.what in again["what"]
+        assert again["share"] >= 0.5
+        if program.collection:
+            assert cause["name"] == f"len({program.collection})"
+            assert again["collection"]["exact"] == (program.collection != "")
+            assert cause["value"]["value"]["scalar"] == program.count
+    else:
+        assert program.what in cause["says"]
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_slow(tmp_path: Path, name: str) -> None:
+    program = ALL[name]
+    slow, healthy = record(tmp_path, program)
+    if program.healthy:
+        said = asked(slow, healthy)
+        check(said, program, program.status)
+        assert said["finding"]["usual"]["n"] == len(healthy)
+        assert program.doubt in " ".join(said["cause"]["doubts"])
+    if program.alone is not None:
+        check(asked(slow, []), program, program.alone)
