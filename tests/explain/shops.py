@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import re
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -71,11 +71,11 @@ class Traces:
         return self._neighbours[:limit]
 
 
-def kept_for(trace: TraceData, trigger: str) -> TraceData:
-    """The same trace as if the agent had kept it for that."""
+def kept_for(trace: TraceData, trigger: str, time_ns: int = 0) -> TraceData:
+    """The same trace as if the agent had kept it for that, at that time."""
     root = min(trace.spans, key=lambda one: one.start_ns)
     keep = trace.keeps[0] if trace.keeps else Keep(trace.trace_id, trigger, "", root.service, "", root.start_ns)
-    return replace(trace, keeps=[replace(keep, trigger=trigger)])
+    return replace(trace, keeps=[replace(keep, trigger=trigger, time_ns=time_ns or keep.time_ns)])
 
 
 def as_siblings(traces: list[TraceData]) -> list[TraceData]:
@@ -106,11 +106,11 @@ def keeping_shop(directory: Path, seed: int | None, big_cart: int = 1200) -> Ite
         yield stage, shop
 
 
-def fetched(stage: Stage, route: str, least: int, seconds: float = 40) -> list[TraceData]:
-    """The kept traces of a route, newest first, once there are so many of them and no more come."""
+def fetched(stage: Stage, wanted: Callable[[str], bool], least: int, seconds: float = 40) -> list[TraceData]:
+    """The kept traces of some routes, newest first, once there are so many of them and no more come."""
     deadline, before = time.monotonic() + seconds, -1
     while time.monotonic() < deadline:
-        rows = [one for one in stage.kept() if one["name"] == route]
+        rows = [one for one in stage.kept() if wanted(one["name"])]
         if len(rows) >= least and len(rows) == before:
             break
         before = len(rows)

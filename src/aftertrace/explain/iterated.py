@@ -13,9 +13,6 @@ from aftertrace.model import Value, ValueKind
 from aftertrace.reconstruct.execution import Frame
 from aftertrace.wire.equality import as_range, content
 
-type Statement = ast.For | ast.AsyncFor | ast.While
-type Comprehension = ast.ListComp | ast.SetComp | ast.DictComp | ast.GeneratorExp
-
 _COMPREHENSIONS = (ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)
 _SAME_LENGTH = {"enumerate", "sorted", "list", "tuple", "reversed", "iter", "range", "len", "map", "zip", "tqdm"}
 _SAME_METHODS = {"items", "values", "keys", "copy"}
@@ -31,14 +28,12 @@ class Iterated:
     exact: bool
 
 
-def statement(scene: Scene, frame: Frame, line: int) -> Statement | None:
-    """The innermost loop of a frame's code in whose body a line stands."""
+def is_loop(scene: Scene, frame: Frame, line: int) -> bool:
+    """Whether a line of a frame's code stands in a loop, or a comprehension."""
     scope = scene.scope(frame)
-    around = [
-        node for node in ast.walk(scope) if isinstance(node, ast.For | ast.AsyncFor | ast.While)
-        and node.body[0].lineno <= line <= (node.end_lineno or 0)
-    ] if scope is not None else []  # fmt: skip
-    return max(around, key=lambda one: (one.lineno, one.col_offset), default=None)
+    if scope is None:
+        return False
+    return isinstance(scope, _COMPREHENSIONS) or any(_around(one, line) for one in ast.walk(scope))
 
 
 def iterated(scene: Scene, loop: Loop) -> Iterated | None:
@@ -74,7 +69,7 @@ def _sources(scene: Scene, loop: Loop) -> Iterator[Point]:
 
 
 def _around(node: ast.AST, line: int) -> bool:
-    if isinstance(node, ast.For | ast.AsyncFor):
+    if isinstance(node, ast.For | ast.AsyncFor | ast.While):
         return node.body[0].lineno <= line <= (node.end_lineno or 0)
     return isinstance(node, _COMPREHENSIONS) and node.lineno <= line <= (node.end_lineno or 0)
 

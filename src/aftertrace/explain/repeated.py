@@ -19,6 +19,7 @@ from aftertrace.reconstruct import levels, operators
 from aftertrace.reconstruct.text import duration
 
 MOST = 0.5  # of the path: what makes it slow
+_CALLS = 0.3  # of a loop's time
 
 
 def find(scene: Scene, parts: Parts, usual: Usual, company: Company) -> Finding | None:
@@ -54,18 +55,15 @@ def find(scene: Scene, parts: Parts, usual: Usual, company: Company) -> Finding 
 
 
 def _together(scene: Scene, parts: Parts, loop: Loop) -> int:
-    """ns of the path that all lines of the same loop made, each as often as this one."""
-    around = iterated.statement(scene, loop.frame, loop.line)
-    if around is None:
+    """ns of the path from the first of the rounds to the last, where one loop's own code lies between them (a fetch
+    after each query); 0 where that is most of it, for then this line does not make it."""
+    if not iterated.is_loop(scene, loop.frame, loop.line):
         return 0
-    pairs = [
-        (each.start_ns, each.end_ns)
-        for one in repeats.loops(scene, parts)
-        if one.frame is loop.frame and one.count == loop.count
-        and iterated.statement(scene, one.frame, one.line) is around
-        for each in one.rounds
-    ]  # fmt: skip
-    return Intervals(pairs).common(parts.below(loop.frame))
+    whole = Intervals([(loop.rounds[0].start_ns, max(one.end_ns for one in loop.rounds))])
+    length = whole.common(parts.below(loop.frame))
+    again = [one for one in repeats.loops(scene, parts) if one.frame is loop.frame and one.count == loop.count]
+    pairs = [(each.start_ns, each.end_ns) for one in again for each in one.rounds]
+    return length if Intervals(pairs).common(parts.below(loop.frame)) >= _CALLS * length else 0
 
 
 def _by_number(loop: Loop, counted: Counted) -> bool:
