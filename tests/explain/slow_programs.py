@@ -6,7 +6,7 @@ times, with ``healthy`` bodies and then with the slow one; statements are real o
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 

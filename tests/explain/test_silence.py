@@ -1,4 +1,4 @@
-"""Requests that hang, and calls that nobody answers, in really recorded processes: where they stand, and who is silent."""
+"""Requests that hang and calls that nobody answers, really recorded: where they stand, and who is silent."""
 
 from __future__ import annotations
 

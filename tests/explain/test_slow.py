@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from aftertrace.explain.why import ask, why
-from aftertrace.reconstruct.build import build
+from aftertrace import _native
+from aftertrace.explain.why import ask
 from aftertrace.show import why as rendering
 from aftertrace.show.console import Console
 from aftertrace.wire.bundle import TraceData
@@ -36,13 +36,14 @@ def marked(program: Slow) -> set[tuple[str, int]]:
     }
 
 
-def record(directory: Path, program: Slow, **how: Any) -> tuple[TraceData, list[TraceData]]:
+def record(directory: Path, program: Slow, level: str = "lines") -> tuple[TraceData, list[TraceData]]:
     """The slow request, kept for its latency, and healthy siblings of it."""
-    with running(directory, stripped(program), **how) as services:
+    number = _native.LEVEL_LINES if level == "lines" else _native.LEVEL_CALLS
+    with running(directory, stripped(program), number) as services:
         first = next(iter(program.services))
         services.request(first, "/x", (program.healthy or [program.body])[0])  # the first one imports and warms up
-        healthy = [services.trace(services.request(first, "/x", body)) for body in program.healthy]
-        slow = services.trace(services.request(first, "/x", program.body))
+        healthy = [services.trace(services.request(first, "/x", body), level) for body in program.healthy]
+        slow = services.trace(services.request(first, "/x", program.body), level)
     return kept_for(slow, "latency"), as_siblings(healthy)
 
 
@@ -95,3 +96,25 @@ def test_slow(tmp_path: Path, name: str) -> None:
         assert program.doubt in " ".join(said["cause"]["doubts"])
     if program.alone is not None:
         check(asked(slow, []), program, program.alone)
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_without_lines(tmp_path: Path, name: str) -> None:
+    """At level calls a line that calls recorded functions is known still; of others at most the function is likely."""
+    program = ALL[name]
+    slow, healthy = record(tmp_path, program, "calls")
+    for siblings in (healthy, []):
+        said = asked(slow, siblings)
+        cause = said["cause"]
+        if cause["status"] == "verified":
+            assert place(cause) in marked(program), cause
+            assert said["finding"]["repeated"]["count"] == program.count
+        if cause["status"] == "likely" and marked(program) and place(cause) not in marked(program):
+            assert any("lines of this call were not recorded" in one for one in cause["doubts"])
+    calls_functions = name in REPEATED and program.count and "execute" not in _marked_text(program)
+    if calls_functions and "call(" not in _marked_text(program):
+        assert asked(slow, healthy)["cause"]["status"] == "verified"
+
+
+def _marked_text(program: Slow) -> str:
+    return "".join(line for text in program.services.values() for line in text.split("\n") if line.endswith(_MARK))

@@ -14,7 +14,7 @@ from aftertrace.show import why as rendering
 from aftertrace.show.console import Console
 from aftertrace.wire.bundle import TraceData
 
-from .shops import Traces, as_siblings, fetched, kept_for, keeping_shop
+from .shops import Traces, as_siblings, fetched, keeping_shop, kept_for
 
 pytestmark = [pytest.mark.whole, pytest.mark.timeout(300)]
 

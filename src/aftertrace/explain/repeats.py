@@ -240,7 +240,7 @@ def _names(statement: ast.stmt | None) -> Iterator[str]:
     """The names that a line gives to what it calls, or else all that it reads; not what it adds to."""
     if statement is None:
         return
-    called = [one for one in texts.own_nodes(statement) if isinstance(one, ast.Call)]
+    called: list[ast.AST] = [one for one in texts.own_nodes(statement) if isinstance(one, ast.Call)]
     added = statement.target if isinstance(statement, ast.AugAssign) else None
     for node in called or [one for one in ast.iter_child_nodes(statement) if one is not added]:
         yield from (one.id for one in ast.walk(node) if isinstance(one, ast.Name))

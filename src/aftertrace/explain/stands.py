@@ -42,6 +42,7 @@ class Stand:
     longest_ns: int = 0
     count: int = 0
     ran: dict[int, int] = field(default_factory=dict)  # line -> how often
+    times: list[tuple[int, int]] = field(default_factory=list)
 
     @property
     def line(self) -> int:
@@ -71,19 +72,21 @@ def stands(scene: Scene, parts: Parts) -> list[Stand]:
     for run, start, end in _runs(scene, parts.path.end_ns):
         if run.frame is None or run.since is None or not run.lines:
             continue
-        times = own.get(scene.entry(run.since)) or own.get(scene.flow.tree.entry(run.frame.span_id))
+        times = own.get(scene.flow.tree.entry(run.frame.span_id))
         length = times.within(start, end) if times is not None else 0
         if length <= 0:
             continue
         lines = tuple(sorted(set(run.lines)))[:_MOST_NAMED]
         key = (run.frame.process, run.frame.code.id, lines, run.suspended)
         stand = found.setdefault(key, Stand(run.frame, lines, run.suspended, run.step))
-        stand.total_ns += length
+        stand.times.append((start, end))
         stand.count += 1
         for line in run.lines:
             stand.ran[line] = stand.ran.get(line, 0) + 1
         if length > stand.longest_ns:
             stand.longest_ns, stand.frame, stand.step = length, run.frame, run.step
+    for stand in found.values():  # threads stand at one line at once
+        stand.total_ns = Intervals(stand.times).common(own[scene.flow.tree.entry(stand.frame.span_id)])
     return sorted(found.values(), key=lambda one: -one.total_ns)
 
 

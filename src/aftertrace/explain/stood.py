@@ -41,6 +41,8 @@ def call(scene: Scene, parts: Parts, usual: Usual) -> Finding | None:
     longest = max(row.spans, key=lambda one: row.spans[one])
     site = repeats.site(scene, Row(row.service, row.kind, row.what, row.total_ns, {longest: row.spans[longest]}))
     doubts = [_compared(row, known, len(usual.durations))]
+    if site is not None and site[0].level != "lines":
+        doubts.append(_without_lines(site[0]))
     unknown = [] if site is not None else [f"which line of {row.service} it was: none of its lines was recorded there"]
     times = f" ({row.count:,} times)" if row.count > 1 else ""
     return Finding(
@@ -112,11 +114,15 @@ def line(scene: Scene, parts: Parts, usual: Usual) -> Finding | None:
 
 def _doubts(stand: Stand, *, sure: bool) -> list[str]:
     if stand.frame.level != "lines":
-        return [f"which line of {stand.frame.code.qualname}: {levels.of_call(stand.frame)}"]
+        return [_without_lines(stand.frame)]
     if sure:
         return []
     first, last = stand.lines[0], stand.lines[-1]
     return [f"the time is that of lines {first}-{last} together: lines carry no times of their own"]
+
+
+def _without_lines(frame: Frame) -> str:
+    return f"which line of {frame.code.qualname}: {levels.of_call(frame)}"
 
 
 def _few(stand: Stand, before: list[int]) -> list[str]:
