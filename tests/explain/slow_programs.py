@@ -22,7 +22,7 @@ class Slow:
     made_by: str = "repeated"
     count: int = 0
     collection: str = ""
-    what: str = ""  # a part of what was repeated, or stood
+    what: str = ""  # a part of what was repeated, or else of what is said
     doubt: str = ""
 
 
@@ -33,7 +33,7 @@ import sqlite3, time
 def connect():
     db = sqlite3.connect(":memory:")
     db.execute("CREATE TABLE items (sku TEXT, price INTEGER)")
-    db.executemany("INSERT INTO items VALUES (?, ?)", [(f"S{n}", n) for n in range(400)])
+    db.executemany("INSERT INTO items VALUES (?, ?)", [(f"S{n}", n) for n in range(1000)])
     return db
 """
 
@@ -56,7 +56,7 @@ class Position:
         self.db, self.sku = db, sku
     @property
     def price(self):
-        row = self.db.execute("SELECT price FROM items WHERE sku = ?", (self.sku,)).fetchone()
+        row = self.db.execute("SELECT max(price) FROM items WHERE sku = ?", (self.sku,)).fetchone()
         return row[0]
 class Cart:
     def __init__(self, positions):
@@ -75,7 +75,7 @@ def handle(path, body):
         FEW,
         count=350,
         collection="cart.positions",
-        what="SELECT price FROM items WHERE sku = ?",
+        what="SELECT max(price) FROM items WHERE sku = ?",
     ),
     "in the loop itself": one(
         """
@@ -83,7 +83,7 @@ def handle(path, body):
     db = connect()
     total = 0
     for number, sku in enumerate(body["skus"]):
-        row = db.execute("SELECT price FROM items WHERE sku = ?", (sku,)).fetchone()  # cause
+        row = db.execute("SELECT max(price) FROM items WHERE sku = ?", (sku,)).fetchone()  # cause
         total += row[0] * number
     return total
 """,
@@ -91,12 +91,12 @@ def handle(path, body):
         FEW,
         count=350,
         collection="body['skus']",
-        what="SELECT price",
+        what="SELECT max(price)",
     ),
     "in a list comprehension": one(
         """
 def price_of(db, sku):
-    return db.execute("SELECT price FROM items WHERE sku = ?", (sku,)).fetchone()[0]
+    return db.execute("SELECT max(price) FROM items WHERE sku = ?", (sku,)).fetchone()[0]
 def handle(path, body):
     db = connect()
     wanted = body["skus"]
@@ -107,12 +107,12 @@ def handle(path, body):
         FEW,
         count=350,
         collection="wanted",
-        what="SELECT price",
+        what="SELECT max(price)",
     ),
     "in a generator": one(
         """
 def price_of(db, sku):
-    return db.execute("SELECT price FROM items WHERE sku = ?", (sku,)).fetchone()[0]
+    return db.execute("SELECT max(price) FROM items WHERE sku = ?", (sku,)).fetchone()[0]
 def handle(path, body):
     db = connect()
     wanted = body["skus"]
@@ -122,14 +122,14 @@ def handle(path, body):
         FEW,
         count=350,
         collection="wanted",
-        what="SELECT price",
+        what="SELECT max(price)",
     ),
     "three for each of many": one(
         """
 def lines_of(db, order):
     found = []
     for sku in order:
-        found.append(db.execute("SELECT price FROM items WHERE sku = ?", (sku,)).fetchone())
+        found.append(db.execute("SELECT max(price) FROM items WHERE sku = ?", (sku,)).fetchone())
     return found
 def handle(path, body):
     db = connect()
@@ -144,7 +144,7 @@ def handle(path, body):
         [{"orders": [["S1", "S2", "S3"]] * n} for n in (1, 2, 3, 2, 1)],
         count=120,
         collection="orders",
-        what="SELECT price",
+        what="SELECT max(price)",
     ),
     "while there are more pages": one(
         """
@@ -170,7 +170,7 @@ def handle(path, body):
     db = connect()
     total = 0
     for sku in body["skus"]:
-        row = db.execute("SELECT price FROM items WHERE sku = ?", (sku,)).fetchone()  # cause
+        row = db.execute("SELECT max(price) FROM items WHERE sku = ?", (sku,)).fetchone()  # cause
         again = db.execute("SELECT count(*) FROM items WHERE sku < ?", (sku,)).fetchone()  # cause
         total += row[0] + again[0]
     return total
@@ -229,7 +229,7 @@ def handle(path, body):
 import asyncio
 async def price_of(db, sku):
     await asyncio.sleep(0.001)
-    return db.execute("SELECT price FROM items WHERE sku = ?", (sku,)).fetchone()[0]
+    return db.execute("SELECT max(price) FROM items WHERE sku = ?", (sku,)).fetchone()[0]
 async def total_of(db, skus):
     total = 0
     for sku in skus:
@@ -241,6 +241,7 @@ def handle(path, body):
 """,
         skus(60),
         FEW,
+        alone="likely",  # its query is next to nothing
         count=60,
         collection="skus",
     ),
@@ -261,7 +262,7 @@ def handle(path, body):
         status="likely",
         alone="likely",
         made_by="statement",
-        what="WITH RECURSIVE",
+        what="its statement took",
         doubt="usual",
     ),
     "as often, but each of them slow": one(
@@ -279,7 +280,7 @@ def handle(path, body):
         status="likely",
         alone=None,  # six one after the other, with parameters of their own: without siblings that is all there is
         made_by="statement",
-        what="WITH RECURSIVE",
+        what="its statement took",
         doubt="usual, 6 times",
     ),
     "a line that sleeps": one(
@@ -365,12 +366,13 @@ def handle(path, body):
     db = connect()
     total = 0
     for sku in body["skus"]:
-        total += db.execute("SELECT price FROM items WHERE sku = ?", (sku,)).fetchone()[0]
+        total += db.execute("SELECT max(price) FROM items WHERE sku = ?", (sku,)).fetchone()[0]
     return total
 """,
         skus(350),
         [skus(350)] * 6,
-        status="unknown",
+        status="likely",  # on a busy machine its statements may be slower
+        made_by="",
         alone=None,
     ),
     "at the same time in threads": one(

@@ -62,9 +62,10 @@ def check(said: dict[str, Any], program: Slow, status: str | None) -> None:
     assert finding["kind"] == "slow"
     assert sum(row["total_ns"] for row in finding["where"]) == finding["duration_ns"]
     assert sum(row["share"] for row in finding["where"]) == pytest.approx(1)
-    assert cause["status"] == status, (cause, finding)
-    assert bool(cause["doubts"]) == (status == "likely")
-    if status == "unknown":
+    at_most = {"unknown", status} if program in OTHERS.values() else {status}
+    assert cause["status"] in at_most, (cause, finding)
+    assert bool(cause["doubts"]) == (cause["status"] == "likely")
+    if cause["status"] == "unknown":
         assert (cause["path"], cause["line"]) == ("", 0)
         assert said["unknown"]
         return
@@ -113,7 +114,8 @@ def test_without_lines(tmp_path: Path, name: str) -> None:
             assert any("lines of this call were not recorded" in one for one in cause["doubts"])
     calls_functions = name in REPEATED and program.count and "execute" not in _marked_text(program)
     if calls_functions and "call(" not in _marked_text(program):
-        assert asked(slow, healthy)["cause"]["status"] == "verified"
+        said = asked(slow, healthy)
+        assert said["cause"]["status"] == "verified", (said["cause"], said["finding"])
 
 
 def _marked_text(program: Slow) -> str:

@@ -20,6 +20,7 @@ from aftertrace.reconstruct.text import duration
 
 MOST = 0.5  # of the path: what makes it slow
 _CALLS = 0.3  # of a loop's time
+_OUTSIDE = 0.1  # of the rounds' time
 
 
 def find(scene: Scene, parts: Parts, usual: Usual, company: Company) -> Finding | None:
@@ -122,11 +123,12 @@ def _does(scene: Scene, loop: Loop) -> str:
 
 
 def _outside(loop: Loop) -> Row | None:
-    """The store's or service's part of the rounds, where it is at least as much as any other."""
+    """What the rounds asked of a store or service each time, where that is a good part of them."""
     row = loop.rows[0] if loop.rows else None
     if row is not None and row.kind is Kind.CODE:  # of a cheap query the rounds' own code may be more
+        least = _OUTSIDE * loop.path_ns
         again = [one for one in loop.rows if one.kind is not Kind.CODE and one.count >= loop.count]
-        return again[0] if again else None
+        return again[0] if again and again[0].total_ns >= least else None
     return row
 
 

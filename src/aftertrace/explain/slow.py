@@ -51,13 +51,16 @@ def _cause(scene: Scene, parts: Parts, usual: Usual, company: Company) -> Findin
     there = [one for one in found if one is not None]
     if there:
         return min(there, key=lambda one: one.status != "verified")
-    return Finding("slow", "unknown", "no line made most of it", unknown=[_spread(parts.path)])
+    return Finding("slow", "unknown", "no line made most of it", unknown=[_spread(parts.path, usual)])
 
 
-def _spread(path: Path) -> str:
-    most = path.rows()[0]
-    where = f"{most.service}: {most.what}"
-    return f"which line made it slow: the most is {duration(most.total_ns)} ({where})"
+def _spread(path: Path, usual: Usual) -> str:
+    """What grew most, or where nothing is usual what is most."""
+    rows = path.rows()
+    before = {id(row): usual.total(row) if usual.known else 0 for row in rows}
+    most = max(rows, key=lambda row: row.total_ns - before[id(row)])
+    said = f"which line made it slow: the most is {most.service}, {most.what}, {duration(most.total_ns)}"
+    return f"{said}, usually {duration(before[id(most)])}" if usual.known else said
 
 
 def _where(parts: Parts, usual: Usual) -> dict[str, object]:
@@ -71,6 +74,7 @@ def _where(parts: Parts, usual: Usual) -> dict[str, object]:
             "count": row.count,
             "total_ns": row.total_ns,
             "share": row.total_ns / path.duration_ns,
+            "usual_ns": usual.total(row) if usual.known else None,
         }
         for row in rows[:_MOST_ROWS]
     ]
@@ -79,7 +83,7 @@ def _where(parts: Parts, usual: Usual) -> dict[str, object]:
         total = sum(row.total_ns for row in rest)
         count = sum(row.count for row in rest)
         told.append({"service": "", "what": f"{len(rest)} others", "kind": "other", "count": count, "total_ns": total,
-                     "share": total / path.duration_ns})  # fmt: skip
+                     "share": total / path.duration_ns, "usual_ns": None})  # fmt: skip
     known = usual.to_json() if usual.durations else None
     return {"duration_ns": path.duration_ns, "ended": bool(path.root.end_ns), "usual": known, "where": told}
 

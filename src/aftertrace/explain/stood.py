@@ -20,6 +20,11 @@ MOST = 0.5  # of the path
 _LONGER = 2  # times what is usual
 _MUCH_LONGER = 3
 
+_NAMES = {
+    Kind.STATEMENT: "its statement",
+    Kind.CALL: "its call, without what the called service recorded of it,",
+    Kind.POOL: "waiting for a connection of the pool",
+}
 _WORDS = {
     "lock": "waited for a lock",
     "sleep": "slept",
@@ -38,6 +43,8 @@ def call(scene: Scene, parts: Parts, usual: Usual) -> Finding | None:
     known = usual.row(row)
     if known is not None and row.each_ns < _LONGER * known[1] and row.count < _LONGER * known[0]:
         return None
+    if not usual.explains(row.total_ns - usual.total(row), parts.path.duration_ns):
+        return None
     longest = max(row.spans, key=lambda one: row.spans[one])
     site = repeats.site(scene, Row(row.service, row.kind, row.what, row.total_ns, {longest: row.spans[longest]}))
     doubts = [_compared(row, known, len(usual.durations))]
@@ -48,7 +55,7 @@ def call(scene: Scene, parts: Parts, usual: Usual) -> Finding | None:
     return Finding(
         kind="slow",
         status="likely" if site is not None else "unknown",
-        says=f"{_name(row)} took {duration(row.total_ns)}{times}",
+        says=f"{_NAMES[row.kind]} took {duration(row.total_ns)}{times}",
         links=[_link(scene, *site)] if site is not None else [],
         doubts=doubts,
         unknown=[*unknown, _unknown(row)],
@@ -59,12 +66,6 @@ def call(scene: Scene, parts: Parts, usual: Usual) -> Finding | None:
 def _link(scene: Scene, frame: Frame, line: int, step: int) -> Link:
     ran = scene.line_before(frame, step)
     return Link(frame, line, step, "", None, ran=step if ran is None else ran)
-
-
-def _name(row: Row) -> str:
-    if row.kind is Kind.CALL:
-        return f"{row.what}: the time before, between and after what its server recorded"
-    return row.what
 
 
 def _compared(row: Row, known: tuple[int, int] | None, siblings: int) -> str:
@@ -97,6 +98,8 @@ def line(scene: Scene, parts: Parts, usual: Usual) -> Finding | None:
     number, sure = likeliest(scene, stand)
     before = usual.stood(repeats.place(scene, stand.frame, number))
     if before and stand.total_ns < _LONGER * max(before):
+        return None
+    if not usual.explains(stand.total_ns - (sorted(before)[len(before) // 2] if before else 0), parts.path.duration_ns):
         return None
     kind = waits(scene, stand.frame, number, stand.step, suspended=stand.suspended)
     doubts = [*_doubts(stand, sure=sure), *_few(stand, before)]

@@ -9,7 +9,7 @@ from statistics import median
 from typing import Any
 
 from aftertrace.explain import repeats
-from aftertrace.explain.path import Path, Row, critical
+from aftertrace.explain.path import Kind, Path, Row, critical
 from aftertrace.explain.repeats import Parts, Place
 from aftertrace.explain.scene import Scene
 from aftertrace.explain.stands import Stand, stands
@@ -42,6 +42,7 @@ class Usual:
         found = [(one, critical(one.flow.tree)) for one in siblings]
         self.siblings: list[tuple[Scene, Path]] = [(scene, path) for scene, path in found if path is not None]
         self.durations = sorted(path.duration_ns for _, path in self.siblings)
+        self._rows: list[dict[tuple[str, Kind, str], int]] | None = None
         self._stands: list[tuple[Scene, list[Stand]]] | None = None
 
     @property
@@ -53,8 +54,19 @@ class Usual:
     def median_ns(self) -> int:
         return quantile(self.durations, 0.5)
 
+    def explains(self, grew_ns: int, duration_ns: int) -> bool:
+        """Whether what took so much longer than usual is half of what the request took longer."""
+        return not self.known or 2 * grew_ns >= duration_ns - self.median_ns
+
     def to_json(self) -> dict[str, Any]:
         return {"p50_ns": self.median_ns, "p99_ns": quantile(self.durations, 0.99), "n": len(self.durations)}
+
+    def total(self, row: Row) -> int:
+        """ns that a row of the path has in a sibling's, the median."""
+        if self._rows is None:
+            self._rows = [{(one.service, one.kind, one.what): one.total_ns for one in path.rows()}
+                          for _, path in self.siblings]  # fmt: skip
+        return quantile(sorted(own.get((row.service, row.kind, row.what), 0) for own in self._rows), 0.5)
 
     def row(self, row: Row) -> tuple[int, int] | None:
         """(how often, ns each time), medians over the siblings that made the same statement or call."""

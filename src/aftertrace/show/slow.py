@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -14,6 +15,7 @@ type Part = dict[str, Any]
 _MOST_ROWS = 4
 _LEAST_SHARE = 0.02
 _LEAST_WHAT = 20  # columns
+_COLUMNS = re.compile(r"SELECT .+? FROM ", re.IGNORECASE)
 
 
 def where(finding: Part, console: Console) -> Iterator[str]:
@@ -37,11 +39,18 @@ def _rows(rows: list[Part], finding: Part, console: Console) -> Iterator[str]:
     counts = [_count(one, finding) for one in rows]
     width = max(map(len, counts), default=0)
     room = max(console.width - names - width - 3 - 2 * 3 - 16, _LEAST_WHAT)
-    columns = min(max((len(tidy(one["what"])) for one in rows), default=0), room)
-    for one, count in zip(rows, counts, strict=True):
+    said = [_what(one["what"], room) for one in rows]
+    columns = min(max(map(len, said), default=0), room)
+    for one, what, count in zip(rows, said, counts, strict=True):
         time = f"{duration(one['total_ns']):>8} {one['share']:>5.0%}"
         name = console.name(pad(tidy(one["service"]), names))
-        yield f"   {name}  {pad(tidy(one['what']), columns)}  {pad(count, width)}  {time}"
+        yield f"   {name}  {pad(what, columns)}  {pad(count, width)}  {time}"
+
+
+def _what(text: str, width: int) -> str:
+    """A statement that is too long without its columns: what it asks of whom says more."""
+    text = tidy(text)
+    return text if len(text) <= width else _COLUMNS.sub("SELECT … FROM ", text, count=1)
 
 
 def _count(row: Part, finding: Part) -> str:
