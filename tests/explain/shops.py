@@ -40,12 +40,15 @@ app.add_middleware(KeepsAll)
 """
 
 
-class Traces:
-    """Sources of several traces: one that is asked about, and siblings of it."""
+GROUP = "5107" * 4  # of the slow ones
 
-    def __init__(self, traces: list[TraceData], siblings: list[str], neighbours: list[str] | None = None) -> None:
+
+class Traces:
+    """Sources of several traces: one that is asked about, siblings of it, and members of its group."""
+
+    def __init__(self, traces: list[TraceData], siblings: list[str], members: list[str] | None = None) -> None:
         self._traces = {one.trace_id: one for one in traces}
-        self._siblings, self._neighbours = siblings, neighbours or []
+        self._siblings, self._members = siblings, members or []
 
     def trace(self, trace_id: str) -> TraceData:
         if trace_id not in self._traces:
@@ -62,20 +65,21 @@ class Traces:
         return []
 
     def members(self, group: str, limit: int) -> list[str]:
-        return []
+        assert group == GROUP
+        return self._members[:limit]
 
     def siblings(self, trace_id: str, limit: int) -> list[str]:
         return [one for one in self._siblings if one != trace_id][:limit]
 
     def neighbours(self, trace_id: str, limit: int) -> list[str]:
-        return self._neighbours[:limit]
+        return []
 
 
 def kept_for(trace: TraceData, trigger: str, time_ns: int = 0) -> TraceData:
     """The same trace as if the agent had kept it for that, at that time."""
     root = min(trace.spans, key=lambda one: one.start_ns)
     keep = trace.keeps[0] if trace.keeps else Keep(trace.trace_id, trigger, "", root.service, "", root.start_ns)
-    return replace(trace, keeps=[replace(keep, trigger=trigger, time_ns=time_ns or keep.time_ns)])
+    return replace(trace, keeps=[replace(keep, trigger=trigger, time_ns=time_ns or keep.time_ns, group=GROUP)])
 
 
 def as_siblings(traces: list[TraceData]) -> list[TraceData]:

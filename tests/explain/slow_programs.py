@@ -352,6 +352,8 @@ def handle(path, body):
 """,
         {"rows": 1_000_000},
         [{"rows": n} for n in (10, 20, 30, 40, 50)],
+        status="likely",
+        doubt="may have been stopped there",
         alone="likely",
         made_by="code",
         what="ran here",

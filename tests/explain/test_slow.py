@@ -17,7 +17,7 @@ from aftertrace.wire.bundle import TraceData
 from ..reconstruct.services import running
 from .recorded import place
 from .shops import Traces, as_siblings, kept_for
-from .slow_programs import OTHERS, REPEATED, SINGLE, Slow
+from .slow_programs import OTHERS, REPEATED, SINGLE, Slow, skus
 
 _MARK = "  # cause"
 ALL = REPEATED | SINGLE | OTHERS
@@ -38,13 +38,17 @@ def marked(program: Slow) -> set[tuple[str, int]]:
 
 def record(directory: Path, program: Slow, level: str = "lines") -> tuple[TraceData, list[TraceData]]:
     """The slow request, kept for its latency, and healthy siblings of it."""
-    number = _native.LEVEL_LINES if level == "lines" else _native.LEVEL_CALLS
-    with running(directory, stripped(program), number) as services:
-        first = next(iter(program.services))
-        services.request(first, "/x", (program.healthy or [program.body])[0])  # the first one imports and warms up
-        healthy = [services.trace(services.request(first, "/x", body), level) for body in program.healthy]
-        slow = services.trace(services.request(first, "/x", program.body), level)
+    *healthy, slow = record_all(directory, program, [*program.healthy, program.body], level)
     return kept_for(slow, "latency"), as_siblings(healthy)
+
+
+def record_all(directory: Path, program: Slow, bodies: list[Any], level: str = "lines") -> list[TraceData]:
+    """A request for each body, after one that imports and warms up."""
+    number = _native.LEVEL_LINES if level == "lines" else _native.LEVEL_CALLS
+    first = next(iter(program.services))
+    with running(directory, stripped(program), number) as services:
+        services.request(first, "/x", bodies[0])
+        return [services.trace(services.request(first, "/x", body), level) for body in bodies]
 
 
 def asked(slow: TraceData, healthy: list[TraceData]) -> dict[str, Any]:
@@ -116,6 +120,25 @@ def test_without_lines(tmp_path: Path, name: str) -> None:
     if calls_functions and "call(" not in _marked_text(program):
         said = asked(slow, healthy)
         assert said["cause"]["status"] == "verified", (said["cause"], said["finding"])
+
+
+def test_what_the_siblings_and_the_group_say(tmp_path: Path) -> None:
+    """How sizes and durations belong together, and how many others of the group it happened to."""
+    program = REPEATED["a property that asks the database"]
+    sizes = list(range(5, 95, 10))
+    *healthy, few, more, slow = record_all(tmp_path, program, [skus(n) for n in (*sizes, 80, 200, 350)])
+    few, more, slow = (kept_for(one, "latency") for one in (few, more, slow))
+    group = [one.trace_id for one in (slow, more, few)]
+    sources = Traces([slow, more, few, *as_siblings(healthy)], [one.trace_id for one in healthy], group)
+    said = ask(sources, reference=slow.trace_id).to_json()
+    check(said, program, "verified")
+    again = said["finding"]["repeated"]
+    assert (again["siblings"]["n"], again["siblings"]["least"], again["siblings"]["most"]) == (9, 5, 85)
+    assert again["correlation"]["n"] == 9
+    assert 0 < again["correlation"]["r"] <= 1
+    assert said["finding"]["impact"] == {"members": 2, "same": 1, "most": 200}
+    text = rendering.render(said, Console(100))
+    assert "IMPACT     1 of 2 other kept requests of its group made more rounds than any healthy one, 200 at" in text
 
 
 def _marked_text(program: Slow) -> str:

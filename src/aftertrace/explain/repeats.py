@@ -140,7 +140,7 @@ def rounds(scene: Scene, until_ns: int = 0) -> dict[Key, list[Round]]:
         entered = execution.entered_at(frame, frame.first_step)
         if entered is None or not entered.parent or not entered.call_line:
             continue
-        end = last.time_ns if last.kind in _ENDS else max(until_ns, last.time_ns)
+        end = max(until_ns, last.time_ns) if runs_on(scene, frame) else last.time_ns
         key = (frame.process, entered.parent, entered.call_line)
         found.setdefault(key, []).append(Round(first.time_ns, end, first.index, frame))
     for step in execution.steps:
@@ -153,6 +153,15 @@ def rounds(scene: Scene, until_ns: int = 0) -> dict[Key, list[Round]]:
     for one in found.values():
         one.sort(key=lambda each: each.step)
     return found
+
+
+def runs_on(scene: Scene, frame: Frame) -> bool:
+    """Whether a frame had not ended when its request was kept; one whose end was lost, or of whose end only the span
+    tells, did."""
+    if scene.step(frame.last_step).kind in _ENDS:
+        return False
+    part = scene.execution.spans.get(scene.flow.tree.entry(frame.span_id))
+    return part is not None and not part.end_ns
 
 
 def loops(scene: Scene, parts: Parts) -> list[Loop]:

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from aftertrace.explain import texts
 from aftertrace.explain.intervals import Intervals
 from aftertrace.explain.path import Kind
-from aftertrace.explain.repeats import Parts
+from aftertrace.explain.repeats import Parts, runs_on
 from aftertrace.explain.scene import COROUTINE, Point, Scene
 from aftertrace.reconstruct.execution import Frame, Step, StepKind
 from aftertrace.wire.equality import content
@@ -110,13 +110,8 @@ def _runs(scene: Scene, until_ns: int) -> Iterator[tuple[_Run, int, int]]:
             yield run, run.since.time_ns, step.time_ns
         threads[key] = _next(scene, step, frame)
     for run in threads.values():
-        if run.since is not None and _open(scene, run):
+        if run.since is not None and run.frame is not None and runs_on(scene, run.frame):
             yield run, run.since.time_ns, until_ns
-
-
-def _open(scene: Scene, run: _Run) -> bool:
-    """Whether the thread was still there when the recording ended."""
-    return run.frame is not None and scene.step(run.frame.last_step).kind not in (StepKind.RETURN, StepKind.UNWIND)
 
 
 def _next(scene: Scene, step: Step, frame: Frame | None) -> _Run:

@@ -102,7 +102,7 @@ def line(scene: Scene, parts: Parts, usual: Usual) -> Finding | None:
     if not usual.explains(stand.total_ns - (sorted(before)[len(before) // 2] if before else 0), parts.path.duration_ns):
         return None
     kind = waits(scene, stand.frame, number, stand.step, suspended=stand.suspended)
-    doubts = [*_doubts(stand, sure=sure), *_few(stand, before)]
+    doubts = [*_doubts(scene, stand, kind, sure=sure), *_few(stand, before)]
     times = f", in {stand.count:,} pieces" if stand.count > 1 else ""
     return Finding(
         kind="slow",
@@ -115,13 +115,17 @@ def line(scene: Scene, parts: Parts, usual: Usual) -> Finding | None:
     )
 
 
-def _doubts(stand: Stand, *, sure: bool) -> list[str]:
+def _doubts(scene: Scene, stand: Stand, kind: str, *, sure: bool) -> list[str]:
     if stand.frame.level != "lines":
         return [_without_lines(stand.frame)]
-    if sure:
-        return []
     first, last = stand.lines[0], stand.lines[-1]
-    return [f"the time is that of lines {first}-{last} together: lines carry no times of their own"]
+    if not sure:
+        return [f"the time is that of lines {first}-{last} together: lines carry no times of their own"]
+    if scene.execution.gaps:
+        return ["what was lost of the recording may have run meanwhile"]
+    return (
+        [] if kind else ["the process may have been stopped there: garbage collection, other threads, other processes"]
+    )
 
 
 def _without_lines(frame: Frame) -> str:

@@ -76,9 +76,11 @@ class Usual:
         return int(median(count for count, _ in found)), int(median(total // count for count, total in found))
 
     def counted(self, place: Place) -> Counted:
-        """What a line did in the siblings that called its function."""
+        """What a line did in the siblings that called its function, and of which nothing was lost."""
         found = Counted([], [], [])
         for scene, path in self.siblings:
+            if scene.execution.gaps:
+                continue
             own = repeats.at(scene, place)
             if own or repeats.ran(scene, place):
                 most = max(own, key=lambda one: one.count, default=None)
