@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -90,24 +91,42 @@ def check(said: dict[str, Any], program: Slow, status: str | None) -> None:
         assert program.what in cause["says"]
 
 
+def calmly(directory: Path, attempt: Callable[[Path], None]) -> None:
+    """Once more, twice at most, where the machine may have stood still for longer than the request was meant to take."""
+    for number in range(3):
+        try:
+            (directory / str(number)).mkdir()
+            return attempt(directory / str(number))
+        except AssertionError:
+            if number == 2:
+                raise
+    return None
+
+
 @pytest.mark.parametrize("name", ALL)
 def test_slow(tmp_path: Path, name: str) -> None:
-    program = ALL[name]
-    slow, healthy = record(tmp_path, program)
-    if program.healthy:
-        said = asked(slow, healthy)
-        check(said, program, program.status)
-        assert said["finding"]["usual"]["n"] == len(healthy)
-        assert program.doubt in " ".join(said["cause"]["doubts"])
-    if program.alone is not None:
-        check(asked(slow, []), program, program.alone)
+    def attempt(directory: Path) -> None:
+        program = ALL[name]
+        slow, healthy = record(directory, program)
+        if program.healthy:
+            said = asked(slow, healthy)
+            check(said, program, program.status)
+            assert said["finding"]["usual"]["n"] == len(healthy)
+            assert program.doubt in " ".join(said["cause"]["doubts"])
+        if program.alone is not None:
+            check(asked(slow, []), program, program.alone)
+
+    calmly(tmp_path, attempt)
 
 
 @pytest.mark.parametrize("name", ALL)
 def test_without_lines(tmp_path: Path, name: str) -> None:
     """At level calls a line that calls recorded functions is known still; of others at most the function is likely."""
-    program = ALL[name]
-    slow, healthy = record(tmp_path, program, "calls")
+    calmly(tmp_path, lambda directory: _without_lines(directory, ALL[name], proven=name in REPEATED))
+
+
+def _without_lines(directory: Path, program: Slow, *, proven: bool) -> None:
+    slow, healthy = record(directory, program, "calls")
     for siblings in (healthy, []):
         said = asked(slow, siblings)
         cause = said["cause"]
@@ -116,17 +135,21 @@ def test_without_lines(tmp_path: Path, name: str) -> None:
             assert said["finding"]["repeated"]["count"] == program.count
         if cause["status"] == "likely" and marked(program) and place(cause) not in marked(program):
             assert any("lines of this call were not recorded" in one for one in cause["doubts"])
-    calls_functions = name in REPEATED and program.count and "execute" not in _marked_text(program)
-    if calls_functions and "call(" not in _marked_text(program):
+    directly = any(one in _marked_text(program) for one in ("execute", "call("))
+    if proven and not directly:
         said = asked(slow, healthy)
         assert said["cause"]["status"] == "verified", (said["cause"], said["finding"])
 
 
 def test_what_the_siblings_and_the_group_say(tmp_path: Path) -> None:
     """How sizes and durations belong together, and how many others of the group it happened to."""
+    calmly(tmp_path, _siblings_and_group)
+
+
+def _siblings_and_group(directory: Path) -> None:
     program = REPEATED["a property that asks the database"]
     sizes = list(range(5, 95, 10))
-    *healthy, few, more, slow = record_all(tmp_path, program, [skus(n) for n in (*sizes, 80, 200, 350)])
+    *healthy, few, more, slow = record_all(directory, program, [skus(n) for n in (*sizes, 80, 200, 350)])
     few, more, slow = (kept_for(one, "latency") for one in (few, more, slow))
     group = [one.trace_id for one in (slow, more, few)]
     sources = Traces([slow, more, few, *as_siblings(healthy)], [one.trace_id for one in healthy], group)

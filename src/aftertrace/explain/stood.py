@@ -123,9 +123,7 @@ def _doubts(scene: Scene, stand: Stand, kind: str, *, sure: bool) -> list[str]:
         return [f"the time is that of lines {first}-{last} together: lines carry no times of their own"]
     if scene.execution.gaps:
         return ["what was lost of the recording may have run meanwhile"]
-    return (
-        [] if kind else ["the process may have been stopped there: garbage collection, other threads, other processes"]
-    )
+    return [] if kind else ["the process may have been stopped there: by its garbage collector, by other processes"]
 
 
 def _without_lines(frame: Frame) -> str:
