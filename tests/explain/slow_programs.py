@@ -409,6 +409,25 @@ def handle(path, body):
         alone="likely",
         made_by="statement",
     ),
+    "a few more, and slow for another reason": one(
+        """
+def work():
+    time.sleep(0.004)
+def handle(path, body):
+    for _ in range(body["rounds"]):
+        work()
+    if body["pause"]:
+        time.sleep(body["pause"])  # cause
+    return 1
+""",
+        {"rounds": 11, "pause": 0.04},
+        [{"rounds": n, "pause": 0} for n in (8, 9, 10, 8, 9)],
+        status="likely",  # less than half of the request, but most of what it took longer
+        alone=None,
+        made_by="sleep",
+        what="slept",
+        doubt="of the request only",
+    ),
     "nothing of it is much": one(
         """
 def first():

@@ -13,30 +13,29 @@ from aftertrace.explain.iterated import Iterated
 from aftertrace.explain.path import Kind, Row
 from aftertrace.explain.repeats import Loop, Parts, Place
 from aftertrace.explain.scene import Scene
-from aftertrace.explain.usual import LEAST_SIBLINGS, Counted, Usual
+from aftertrace.explain.usual import LEAST_SIBLINGS, Counted, Usual, quantile
 from aftertrace.model import Value
 from aftertrace.reconstruct import levels, operators
 from aftertrace.reconstruct.text import duration
 
-MOST = 0.5  # of the path: what makes it slow
 _CALLS = 0.3  # of a loop's time
 _OUTSIDE = 0.1  # of the rounds' time
 
 
 def find(scene: Scene, parts: Parts, usual: Usual, company: Company) -> Finding | None:
-    """None: no line's rounds made half of the path, or each of them took longer than usual rather than being more."""
+    """None: no line's rounds made it slow, or each of them took longer than usual rather than being more."""
     loop = repeats.chief(scene, parts)
     if loop is None:
         return None
-    share = max(loop.path_ns, _together(scene, parts, loop)) / parts.path.duration_ns
-    if share < MOST:
-        return None
     place = repeats.place(scene, loop.frame, loop.line)
     counted = usual.counted(place)
-    if not _by_number(loop, counted):
+    took = max(loop.path_ns, _together(scene, parts, loop))
+    small = usual.doubts(took, counted.usual_ns, parts.path.duration_ns)
+    if small is None or not _by_number(loop, counted):
         return None
+    share = took / parts.path.duration_ns
     went = iterated.iterated(scene, loop)
-    doubts = [*_doubts(scene, loop, counted), *_unsure(loop)]
+    doubts = [*small, *_doubts(scene, loop, counted), *_unsure(loop)]
     first = loop.rounds[0].step
     ran = scene.line_before(loop.frame, first)
     name, value = (f"len({went.name})", operators.make(went.size)) if went is not None else ("", None)
@@ -75,8 +74,7 @@ def _by_number(loop: Loop, counted: Counted) -> bool:
         return False
     if not counted.each:
         return True
-    middle = sorted(counted.each)[len(counted.each) // 2]
-    often = sorted(counted.counts)[len(counted.counts) // 2]
+    middle, often = quantile(sorted(counted.each), 0.5), quantile(sorted(counted.counts), 0.5)
     return loop.each_ns / max(middle, 1) <= loop.count / max(often, 1)
 
 
@@ -164,7 +162,7 @@ def _details(scene: Scene, loop: Loop, counted: Counted, went: Iterated | None, 
             "n": len(counted.counts),
             "least": min(counted.counts),
             "most": max(counted.counts),
-            "each_ns": sorted(counted.each)[len(counted.each) // 2] if counted.each else None,
+            "each_ns": quantile(sorted(counted.each), 0.5) or None,
         }
         if counted.counts
         else None,

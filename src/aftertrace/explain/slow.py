@@ -43,15 +43,14 @@ def whole(scene: Scene) -> Path | None:
 
 def _cause(scene: Scene, parts: Parts, usual: Usual, company: Company) -> Finding:
     """The best that is known: proven before likely, repeated work before one slow thing."""
-    found = [
-        repeated.find(scene, parts, usual, company),
-        stood.call(scene, parts, usual),
-        stood.line(scene, parts, usual),
-    ]
-    there = [one for one in found if one is not None]
-    if there:
-        return min(there, key=lambda one: one.status != "verified")
-    return Finding("slow", "unknown", "no line made most of it", unknown=[_spread(parts.path, usual)])
+    again = repeated.find(scene, parts, usual, company)
+    if again is not None and again.status == "verified":
+        return again
+    line = stood.line(scene, parts, usual)
+    if line is not None and line.status == "verified":
+        return line
+    found = again or stood.call(scene, parts, usual) or line
+    return found or Finding("slow", "unknown", "no line made most of it", unknown=[_spread(parts.path, usual)])
 
 
 def _spread(path: Path, usual: Usual) -> str:

@@ -11,12 +11,12 @@ from aftertrace.explain.path import Kind, Row
 from aftertrace.explain.repeats import Parts
 from aftertrace.explain.scene import Scene
 from aftertrace.explain.stands import Stand, likeliest, stands, waits
-from aftertrace.explain.usual import LEAST_SIBLINGS, Usual
+from aftertrace.explain.usual import LEAST_SIBLINGS, Usual, quantile
 from aftertrace.reconstruct import levels
 from aftertrace.reconstruct.execution import Frame
 from aftertrace.reconstruct.text import duration
 
-MOST = 0.5  # of the path
+_MOST_LINES = 4  # that are half of it, or a quarter with siblings
 _LONGER = 2  # times what is usual
 _MUCH_LONGER = 3
 
@@ -35,19 +35,18 @@ _WORDS = {
 
 
 def call(scene: Scene, parts: Parts, usual: Usual) -> Finding | None:
-    """A statement, a call to a service, or a wait for a connection that made half of the path."""
+    """The statement, call to a service, or wait for a connection that grew most, where it made the request slow."""
     rows = [one for one in parts.path.rows() if one.kind in {Kind.STATEMENT, Kind.CALL, Kind.POOL}]
-    row = rows[0] if rows else None
-    if row is None or row.total_ns < MOST * parts.path.duration_ns:
+    row = max(rows, key=lambda one: one.total_ns - usual.total(one), default=None)
+    small = usual.doubts(row.total_ns, usual.total(row), parts.path.duration_ns) if row is not None else None
+    if row is None or small is None:
         return None
     known = usual.row(row)
     if known is not None and row.each_ns < _LONGER * known[1] and row.count < _LONGER * known[0]:
         return None
-    if not usual.explains(row.total_ns - usual.total(row), parts.path.duration_ns):
-        return None
     longest = max(row.spans, key=lambda one: row.spans[one])
     site = repeats.site(scene, Row(row.service, row.kind, row.what, row.total_ns, {longest: row.spans[longest]}))
-    doubts = [_compared(row, known, len(usual.durations))]
+    doubts = [_compared(row, known, len(usual.durations)), *small]
     if site is not None and site[0].level != "lines":
         doubts.append(_without_lines(site[0]))
     unknown = [] if site is not None else [f"which line of {row.service} it was: none of its lines was recorded there"]
@@ -90,19 +89,21 @@ def _row(row: Row, known: tuple[int, int] | None) -> dict[str, Any]:
 
 
 def line(scene: Scene, parts: Parts, usual: Usual) -> Finding | None:
-    """A line of a service's own code at which it stood, or which ran, for half of the path."""
-    found = stands(scene, parts)
-    stand = found[0] if found else None
-    if stand is None or stand.total_ns < MOST * parts.path.duration_ns:
-        return None
+    """The line of a service's own code at which it stood, or which ran, for so long that it made the request slow."""
+    found = (_line(scene, parts, usual, one) for one in stands(scene, parts)[:_MOST_LINES])
+    return next((one for one in found if one is not None), None)
+
+
+def _line(scene: Scene, parts: Parts, usual: Usual, stand: Stand) -> Finding | None:
     number, sure = likeliest(scene, stand)
     before = usual.stood(repeats.place(scene, stand.frame, number))
     if before and stand.total_ns < _LONGER * max(before):
         return None
-    if not usual.explains(stand.total_ns - (sorted(before)[len(before) // 2] if before else 0), parts.path.duration_ns):
+    small = usual.doubts(stand.total_ns, quantile(sorted(before), 0.5), parts.path.duration_ns)
+    if small is None:
         return None
     kind = waits(scene, stand.frame, number, stand.step, suspended=stand.suspended)
-    doubts = [*_doubts(scene, stand, kind, sure=sure), *_few(stand, before)]
+    doubts = [*_doubts(scene, stand, kind, sure=sure), *_few(stand, before), *small]
     times = f", in {stand.count:,} pieces" if stand.count > 1 else ""
     return Finding(
         kind="slow",
@@ -138,7 +139,7 @@ def _few(stand: Stand, before: list[int]) -> list[str]:
 
 
 def _usually(before: list[int]) -> str:
-    return f"; {duration(sorted(before)[len(before) // 2])} in healthy siblings" if before else ""
+    return f"; {duration(quantile(sorted(before), 0.5))} in healthy siblings" if before else ""
 
 
 def _stood(stand: Stand, number: int, before: list[int]) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from aftertrace.explain.repeats import Parts, Place
 from aftertrace.explain.scene import Scene
 from aftertrace.explain.stands import Stand, stands
 
+MOST = 0.5  # of the path: what makes a request slow
 LEAST_SIBLINGS = 5  # of which something is said to be usual
 LEAST_PAIRS = 8  # of which a correlation is told
 
@@ -25,6 +26,11 @@ class Counted:
     counts: list[int]
     each: list[int]
     durations: list[int]  # of the requests, as ``counts``
+
+    @property
+    def usual_ns(self) -> int:
+        """ns of all rounds in one of them, from the medians."""
+        return quantile(sorted(self.counts), 0.5) * quantile(sorted(self.each), 0.5)
 
     def correlation(self) -> tuple[float, int] | None:
         """Pearson's r of how often the line ran and how long the request took, and of how many requests; None of fewer
@@ -54,9 +60,15 @@ class Usual:
     def median_ns(self) -> int:
         return quantile(self.durations, 0.5)
 
-    def explains(self, grew_ns: int, duration_ns: int) -> bool:
-        """Whether what took so much longer than usual is half of what the request took longer."""
-        return not self.known or 2 * grew_ns >= duration_ns - self.median_ns
+    def doubts(self, took_ns: int, before_ns: int, duration_ns: int) -> list[str] | None:
+        """Why it is not certain that a part of a request made it slow, which usually takes ``before_ns``: nothing where
+        it is half of it, and half of what it took longer. None: it did not."""
+        share = took_ns / duration_ns
+        if self.known and 2 * (took_ns - before_ns) < duration_ns - self.median_ns:
+            return None
+        if share >= MOST:
+            return []
+        return [f"it made {share:.0%} of the request only"] if self.known and share >= MOST / 2 else None
 
     def to_json(self) -> dict[str, Any]:
         return {"p50_ns": self.median_ns, "p99_ns": quantile(self.durations, 0.99), "n": len(self.durations)}
