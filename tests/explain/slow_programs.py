@@ -224,6 +224,47 @@ def handle(path, body):
         collection="skus",
         what="POST back/prices/?",
     ),
+    "an ORM's lazy attribute": Slow(
+        {
+            "app": """
+from aftertrace.record import boundaries
+boundaries.install()
+from sqlalchemy import ForeignKey, create_engine, select
+from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column, relationship
+from sqlalchemy.pool import StaticPool
+class Base(DeclarativeBase):
+    pass
+class Product(Base):
+    __tablename__ = "products"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    price: Mapped[int]
+class Position(Base):
+    __tablename__ = "positions"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    product_id: Mapped[int] = mapped_column(ForeignKey("products.id"))
+    product: Mapped[Product] = relationship()
+ENGINE = create_engine("sqlite://", poolclass=StaticPool, connect_args={"check_same_thread": False})
+Base.metadata.create_all(ENGINE)
+with Session(ENGINE) as session:
+    session.add_all([Position(id=n, product=Product(id=n, price=n)) for n in range(200)])
+    session.commit()
+def total_of(positions):
+    total = 0
+    for position in positions:
+        total += position.product.price  # cause
+    return total
+def handle(path, body):
+    with Session(ENGINE) as session:
+        found = session.scalars(select(Position).where(Position.id < len(body["skus"]))).all()
+        return total_of(found)
+"""
+        },
+        skus(100),
+        FEW,
+        count=100,
+        collection="positions",
+        what="FROM products",
+    ),
     "coroutines awaited one after the other": one(
         """
 import asyncio

@@ -91,6 +91,8 @@ def test_where_it_stands(tmp_path: Path) -> None:
         assert "sleeps here since" in cause["says"]
         assert finding["stood"]["for_ns"] > 0.6e9
         assert [one["service"] for one in finding["open"]] == ["front", "back"]
+        assert said["request"]["duration_ns"] == finding["duration_ns"] > 0.7e9
+        assert "NOT ENDED  front POST /x " in rendering.render(said, Console(100))
         lines = [(one["service"], one["line"]) for one in said["chain"]]
         assert lines == [
             ("back", line_of(BACK, 'price_of(body["sku"])')),

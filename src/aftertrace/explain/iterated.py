@@ -7,13 +7,16 @@ from bisect import bisect_left
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from aftertrace.explain import texts
 from aftertrace.explain.repeats import Loop
 from aftertrace.explain.scene import Point, Scene
 from aftertrace.model import Value, ValueKind
-from aftertrace.reconstruct.execution import Frame
+from aftertrace.reconstruct.execution import Frame, StepKind
 from aftertrace.wire.equality import as_range, content
 
 _COMPREHENSIONS = (ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)
+_SLOW = (ast.Call, ast.Await, ast.Attribute, ast.Subscript, ast.With, ast.AsyncWith, ast.AsyncFor, ast.Import,
+         ast.ImportFrom, ast.Yield, ast.YieldFrom, ast.Delete)  # fmt: skip
 _SAME_LENGTH = {"enumerate", "sorted", "list", "tuple", "reversed", "iter", "range", "len", "map", "zip", "tqdm"}
 _SAME_METHODS = {"items", "values", "keys", "copy"}
 _LONG_NAME = 60
@@ -34,6 +37,21 @@ def is_loop(scene: Scene, frame: Frame, line: int) -> bool:
     if scope is None:
         return False
     return isinstance(scope, _COMPREHENSIONS) or any(_around(one, line) for one in ast.walk(scope))
+
+
+def between(scene: Scene, loop: Loop) -> set[int]:
+    """The lines of a loop that ran between its rounds and may have taken time: not its head, nor one that calls and
+    reads nothing but plain names."""
+    own = scene.execution.steps_of(loop.frame)
+    low, high = bisect_left(own, loop.rounds[0].step), bisect_left(own, loop.rounds[-1].step)
+    lines = {scene.step(index).line for index in own[low:high] if scene.step(index).kind is StepKind.LINE}
+    return {one for one in lines if one == loop.line or not _quick(scene.statement(loop.frame, one))}
+
+
+def _quick(statement: ast.stmt | None) -> bool:
+    if isinstance(statement, ast.For):
+        return isinstance(statement.iter, ast.Name | ast.Attribute)
+    return statement is not None and not any(isinstance(one, _SLOW) for one in texts.own_nodes(statement))
 
 
 def iterated(scene: Scene, loop: Loop) -> Iterated | None:

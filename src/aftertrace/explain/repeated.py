@@ -29,17 +29,17 @@ def find(scene: Scene, parts: Parts, usual: Usual, company: Company) -> Finding 
         return None
     place = repeats.place(scene, loop.frame, loop.line)
     counted = usual.counted(place)
-    took = max(loop.path_ns, _together(scene, parts, loop))
+    took, shared = _whole(scene, parts, loop)
     small = usual.doubts(took, counted.usual_ns, parts.path.duration_ns)
     if small is None or not _by_number(loop, counted):
         return None
-    share = took / parts.path.duration_ns
     went = iterated.iterated(scene, loop)
-    doubts = [*small, *_doubts(scene, loop, counted), *_unsure(loop)]
+    doubts = [*small, *shared, *_doubts(scene, loop, counted), *_unsure(loop)]
     first = loop.rounds[0].step
     ran = scene.line_before(loop.frame, first)
     name, value = (f"len({went.name})", operators.make(went.size)) if went is not None else ("", None)
-    told = _details(scene, loop, counted, went, share)
+    told = _details(scene, loop, counted, went)
+    told |= {"took_ns": took, "share": took / parts.path.duration_ns}
     impact = _impact(scene, company, place, counted)
     return Finding(
         kind="slow",
@@ -54,16 +54,21 @@ def find(scene: Scene, parts: Parts, usual: Usual, company: Company) -> Finding 
     )
 
 
-def _together(scene: Scene, parts: Parts, loop: Loop) -> int:
-    """ns of the path from the first of the rounds to the last, where one loop's own code lies between them (a fetch
-    after each query); 0 where that is most of it, for then this line does not make it."""
+def _whole(scene: Scene, parts: Parts, loop: Loop) -> tuple[int, list[str]]:
+    """ns of the path that the rounds made, with what a loop's own code did between them: an ORM's work around each of
+    its queries, a fetch after it. And why it may not be this line's: lines carry no times of their own."""
     if not iterated.is_loop(scene, loop.frame, loop.line):
-        return 0
-    whole = Intervals([(loop.rounds[0].start_ns, max(one.end_ns for one in loop.rounds))])
-    length = whole.common(parts.below(loop.frame))
+        return loop.path_ns, []
+    below = parts.below(loop.frame)
+    extent = Intervals([(loop.rounds[0].start_ns, max(one.end_ns for one in loop.rounds))]).common(below)
     again = [one for one in repeats.loops(scene, parts) if one.frame is loop.frame and one.count == loop.count]
-    pairs = [(each.start_ns, each.end_ns) for one in again for each in one.rounds]
-    return length if Intervals(pairs).common(parts.below(loop.frame)) >= _CALLS * length else 0
+    calls = Intervals((each.start_ns, each.end_ns) for one in again for each in one.rounds).common(below)
+    if extent <= loop.path_ns:
+        return loop.path_ns, []
+    lines = iterated.between(scene, loop)
+    if calls >= _CALLS * extent or not lines - {loop.line}:
+        return extent, []
+    return extent, [f"the time between its rounds is that of lines {min(lines)}-{max(lines)} together"]
 
 
 def _by_number(loop: Loop, counted: Counted) -> bool:
@@ -143,7 +148,7 @@ def _ruled_out(loop: Loop, usual: Usual) -> list[str]:
     return [f"slow {what} ({duration(row.each_ns)} vs {duration(known[1])} usual)"]
 
 
-def _details(scene: Scene, loop: Loop, counted: Counted, went: Iterated | None, share: float) -> dict[str, Any]:
+def _details(scene: Scene, loop: Loop, counted: Counted, went: Iterated | None) -> dict[str, Any]:
     row = _outside(loop)
     site = repeats.site(scene, row) if row is not None else None
     related = counted.correlation()
@@ -151,7 +156,6 @@ def _details(scene: Scene, loop: Loop, counted: Counted, went: Iterated | None, 
         "count": loop.count,
         "each_ns": loop.each_ns,
         "path_ns": loop.path_ns,
-        "share": share,
         "sequential": loop.sequential,
         "different": repeats.different(scene, loop),
         "what": row.what if row is not None else loop.function,

@@ -89,14 +89,16 @@ def _where(parts: Parts, usual: Usual) -> dict[str, object]:
 
 def _small(path: Path, found: Finding) -> list[str]:
     """Kinds of time that made little of it, with their numbers."""
-    blamed = str(found.details.get("made_by", ""))
+    blamed = {str(found.details.get("made_by", ""))}
+    again = found.details.get("repeated")
+    blamed |= {again["kind"], Kind.CODE.value} if again is not None else set()
     totals = dict.fromkeys(Kind, 0)
     for one in path.segments:
         totals[one.kind] += one.duration_ns
     said = []
     for kind, name in _NAMES.items():
         share = totals[kind] / path.duration_ns
-        if 0 < share < _LITTLE and kind.value != blamed:
+        if 0 < share < _LITTLE and kind.value not in blamed:
             said.append(f"{name} ({duration(totals[kind])}, {share:.0%})")
     return said
 

@@ -1,4 +1,4 @@
-"""The blocks that ``why`` has for a slow request: where its time went, and how often that happened."""
+"""The blocks that ``why`` has for a slow request: where its time went, how often that happened, what has not ended."""
 
 from __future__ import annotations
 
@@ -70,9 +70,10 @@ def rounds(finding: Part, console: Console) -> Iterator[str]:
     again = finding.get("repeated")
     if not again:
         return
-    said = [f"{duration(again['each_ns'])} a round"]
     siblings, related = again["siblings"], again["correlation"]
-    if siblings and siblings["each_ns"]:
+    each = again["took_ns"] // again["count"]  # with what its loop did in between
+    said = [f"{duration(each)} a round"]
+    if siblings and siblings["each_ns"] and each < 2 * again["each_ns"]:
         said[0] += f", {duration(siblings['each_ns'])} in healthy siblings"
     said.append(f"{again['share']:.0%} of the request")
     if related and related["r"] >= _RELATED:
@@ -86,3 +87,10 @@ def rounds(finding: Part, console: Console) -> Iterator[str]:
 
 
 _RELATED = 0.5
+
+
+def standing(finding: Part, console: Console) -> Iterator[str]:
+    """The parts of a request that have not ended, and since when."""
+    parts = [f"{tidy(one['service'])} {tidy(one['name'])} {duration(one['for_ns'])}" for one in finding["open"]]
+    if parts:
+        yield f"{console.bold('NOT ENDED'.ljust(9))}  {clip(' - '.join(parts), max(console.width - 11, 30))}"

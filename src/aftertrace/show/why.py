@@ -15,7 +15,7 @@ type Part = dict[str, Any]
 type Block = Callable[[Part, Console], Iterator[str]]
 
 _ABOVE: dict[str, Block] = {"slow": slow.where}  # by the kind of the finding
-_BELOW: dict[str, Block] = {"slow": slow.rounds}
+_BELOW: dict[str, Block] = {"slow": slow.rounds, "silence": slow.standing}
 
 _MOST_LINKS = 9
 _MOST_VALUES = 3
