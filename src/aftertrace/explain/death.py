@@ -35,24 +35,24 @@ class Death:
 
 def explain(scene: Scene, failure: Failure) -> Death | None:
     """The death of the process of one part of the request; None when no line of it is recorded."""
-    last = _last(scene, failure.entry)
+    last = last_line(scene, failure.entry)
     frame = scene.execution.frame(last) if last is not None else None
     if last is None or frame is None:
         return None
     stood = _stood(scene, failure, last)
-    name, value = _telling(scene, frame, last)
+    name, value = telling(scene, frame, last)
     begun = scene.line_before(frame, last.index)
     ran = last.index if begun is None else begun
     here = Link(frame, last.line, last.index, name, value, "stood here when it died", ran=ran)
     long = f"stood here when it died, for {duration(stood)} at most" if stood else "stood here when it died"
-    death = Death([here, *_callers(scene, frame, last)], long, list(_plain(scene, frame, last)))
+    death = Death([here, *callers(scene, frame, last)], long, list(plain(scene, frame, last)))
     if frame.level != "lines":
         death.doubts.append(f"it stood in {frame.code.qualname}; {levels.of_call(frame)}")
     death.unknown.append(f"why {failure.service} died: a killed process leaves no word")
     return death
 
 
-def _last(scene: Scene, entry: str) -> Step | None:
+def last_line(scene: Scene, entry: str) -> Step | None:
     """The last line of the innermost frame of the part that has not ended."""
     for step in reversed(scene.execution.steps):
         frame = scene.execution.frame(step)
@@ -81,25 +81,26 @@ def _stood(scene: Scene, failure: Failure, last: Step) -> int:
     return min(later) - last.time_ns if later else 0
 
 
-def _telling(scene: Scene, frame: Frame, last: Step) -> tuple[str, Value | None]:
+def telling(scene: Scene, frame: Frame, last: Step) -> tuple[str, Value | None]:
     """The plain value that the line is about: one that it names, else an argument of its function."""
-    plain = dict(_plain(scene, frame, last))
+    held = dict(plain(scene, frame, last))
     statement = scene.statement(frame, last.line)
     named = [n.id for n in texts.own_nodes(statement) if isinstance(n, ast.Name)] if statement is not None else []
-    for name in (*named, *frame.code.arguments, *plain):
-        if name in plain:
-            return name, plain[name]
+    for name in (*named, *frame.code.arguments, *held):
+        if name in held:
+            return name, held[name]
     return "", None
 
 
-def _plain(scene: Scene, frame: Frame, last: Step) -> Iterator[tuple[str, Value]]:
+def plain(scene: Scene, frame: Frame, last: Step) -> Iterator[tuple[str, Value]]:
+    """The plain values that a frame held at a step, its arguments first."""
     held = scene.execution.locals_at(frame, last.index)
     for name in sorted(held, key=lambda one: one not in frame.code.arguments):
         if content(held[name].value).kind in {ValueKind.SCALAR, ValueKind.TEMPORAL}:
             yield name, held[name].value
 
 
-def _callers(scene: Scene, frame: Frame, last: Step) -> Iterator[Link]:
+def callers(scene: Scene, frame: Frame, last: Step) -> Iterator[Link]:
     """The frames that waited for it, in its process and in those that had called it."""
     seen: set[tuple[int, int]] = set()
     at = last.index
@@ -116,5 +117,5 @@ def _callers(scene: Scene, frame: Frame, last: Step) -> Iterator[Link]:
         frame, at = caller.frame, caller.step
         step = scene.step(scene.line_before(frame, at) or frame.first_step)
         line = scene.execution.line_at(frame, at)
-        name, value = _telling(scene, frame, step)
+        name, value = telling(scene, frame, step)
         yield Link(frame, line, step.index, name, value, "waited for it", border, step.index)

@@ -55,6 +55,9 @@ class Telling:
         spans = list(self.execution.spans.values())
         root = next(iter(self.scene.flow.tree.roots), None)
         ended = max([one.end_ns for one in spans], default=0)
+        finding = self.found.finding
+        if finding is not None and root is not None and not root.end_ns:  # what it took so far
+            ended = root.start_ns + finding.details.get("duration_ns", 0)
         return {
             "name": root.name if root is not None else "",
             "http_status": _status(root) if root is not None else 0,

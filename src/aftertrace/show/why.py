@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
 from aftertrace.reconstruct.text import duration
+from aftertrace.show import slow
 from aftertrace.show.console import Console
 from aftertrace.show.words import clip, pad, path, place, shorten, tidy
 
 type Part = dict[str, Any]
+type Block = Callable[[Part, Console], Iterator[str]]
+
+_ABOVE: dict[str, Block] = {"slow": slow.where}  # by the kind of the finding
+_BELOW: dict[str, Block] = {"slow": slow.rounds, "silence": slow.standing}
 
 _MOST_LINKS = 9
 _MOST_VALUES = 3
@@ -21,8 +26,17 @@ _COLOURS = {"verified": "green", "likely": "yellow", "unknown": "red"}
 
 def render(answer: Part, console: Console) -> str:
     """The answer as WHY.md wants it."""
-    lines = [_head(answer, console), _recorded(answer, console), *_cause(answer, console)]
+    lines = [_head(answer, console), _recorded(answer, console), *_found(_ABOVE, answer, console)]
+    lines += [*_cause(answer, console), *_found(_BELOW, answer, console)]
     return "\n".join([*lines, *_chain(answer["chain"], console), *_rest(answer, console)])
+
+
+def _found(blocks: Mapping[str, Block], answer: Part, console: Console) -> Iterator[str]:
+    """What a finding of some kind has of its own, above or below the cause."""
+    finding = answer["finding"]
+    block = blocks.get(finding["kind"]) if finding is not None else None
+    if block is not None:
+        yield from block(finding, console)
 
 
 def _head(answer: Part, console: Console) -> str:

@@ -1,0 +1,112 @@
+"""Why a request was slow: where its time went, and the line that made most of it."""
+
+from __future__ import annotations
+
+from aftertrace.explain import repeated, stood
+from aftertrace.explain.company import Company
+from aftertrace.explain.finding import Finding
+from aftertrace.explain.origin import Tracer
+from aftertrace.explain.path import Kind, Path, critical
+from aftertrace.explain.repeats import Parts
+from aftertrace.explain.scene import Scene
+from aftertrace.explain.usual import Usual
+from aftertrace.reconstruct.text import duration
+
+TRIGGERS = {"latency", "in-flight"}
+_OUTLIER = 3  # times the siblings' median
+_MOST_ROWS = 12
+
+
+def find(scene: Scene, tracer: Tracer, company: Company) -> Finding | None:  # noqa: ARG001 (what a Finder is given)
+    """None: nothing says that it was slow, neither why it was kept nor its siblings."""
+    path = whole(scene)
+    if path is None:
+        return None
+    usual = Usual(company.siblings())
+    kept = bool(TRIGGERS & {one.trigger for one in scene.execution.keeps if one.role == "failure"})
+    if not kept and not (usual.known and path.duration_ns >= _OUTLIER * usual.median_ns):
+        return None
+    parts = Parts(scene, path)
+    found = _cause(scene, parts, usual, company)
+    found.details = {**_where(parts, usual), **found.details}
+    found.ruled_out += _small(path, found)
+    return found
+
+
+def whole(scene: Scene) -> Path | None:
+    """The request's critical path, to the last that is known of what has not ended."""
+    steps, keeps = scene.execution.steps, scene.execution.keeps
+    known = {step.span_id: step.time_ns for step in steps if step.activation}
+    asked = [one.time_ns for one in keeps if one.trigger == "in-flight"]
+    return critical(scene.flow.tree, max([steps[-1].time_ns if steps else 0, *asked]), known)
+
+
+def _cause(scene: Scene, parts: Parts, usual: Usual, company: Company) -> Finding:
+    """The best that is known: proven before likely, repeated work before one slow thing."""
+    again = repeated.find(scene, parts, usual, company)
+    if again is not None and again.status == "verified":
+        return again
+    line = stood.line(scene, parts, usual)
+    if line is not None and line.status == "verified":
+        return line
+    found = again or stood.call(scene, parts, usual) or line
+    return found or Finding("slow", "unknown", "no line made most of it", unknown=[_spread(parts.path, usual)])
+
+
+def _spread(path: Path, usual: Usual) -> str:
+    """What grew most, or where nothing is usual what is most."""
+    rows = path.rows()
+    before = {id(row): usual.total(row) if usual.known else 0 for row in rows}
+    most = max(rows, key=lambda row: row.total_ns - before[id(row)])
+    said = f"which line made it slow: the most is {most.service}, {most.what}, {duration(most.total_ns)}"
+    return f"{said}, usually {duration(before[id(most)])}" if usual.known else said
+
+
+def _where(parts: Parts, usual: Usual) -> dict[str, object]:
+    """The table, whose rows sum to the duration."""
+    path, rows = parts.path, parts.path.rows()
+    told = [
+        {
+            "service": row.service,
+            "what": row.what,
+            "kind": row.kind.value,
+            "count": row.count,
+            "total_ns": row.total_ns,
+            "share": row.total_ns / path.duration_ns,
+            "usual_ns": usual.total(row) if usual.known else None,
+        }
+        for row in rows[:_MOST_ROWS]
+    ]
+    rest = rows[_MOST_ROWS:]
+    if rest:
+        total = sum(row.total_ns for row in rest)
+        count = sum(row.count for row in rest)
+        told.append({"service": "", "what": f"{len(rest)} others", "kind": "other", "count": count, "total_ns": total,
+                     "share": total / path.duration_ns, "usual_ns": None})  # fmt: skip
+    known = usual.to_json() if usual.durations else None
+    return {"duration_ns": path.duration_ns, "ended": bool(path.root.end_ns), "usual": known, "where": told}
+
+
+def _small(path: Path, found: Finding) -> list[str]:
+    """Kinds of time that made little of it, with their numbers."""
+    blamed = {str(found.details.get("made_by", ""))}
+    again = found.details.get("repeated")
+    blamed |= {again["kind"], Kind.CODE.value} if again is not None else set()
+    totals = dict.fromkeys(Kind, 0)
+    for one in path.segments:
+        totals[one.kind] += one.duration_ns
+    said = []
+    for kind, name in _NAMES.items():
+        share = totals[kind] / path.duration_ns
+        if 0 < share < _LITTLE and kind.value not in blamed:
+            said.append(f"{name} ({duration(totals[kind])}, {share:.0%})")
+    return said
+
+
+_LITTLE = 0.25
+_NAMES = {
+    Kind.CODE: "own code",
+    Kind.STATEMENT: "statements",
+    Kind.CALL: "the way between services",
+    Kind.POOL: "waiting for a connection",
+}

@@ -1,0 +1,155 @@
+"""One slow thing as the reason: a statement, a call, a wait or a line of own code that made most of a request."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from aftertrace.explain import repeats
+from aftertrace.explain.finding import Finding
+from aftertrace.explain.hops import Link
+from aftertrace.explain.path import Kind, Row
+from aftertrace.explain.repeats import Parts
+from aftertrace.explain.scene import Scene
+from aftertrace.explain.stands import Stand, likeliest, stands, waits
+from aftertrace.explain.usual import LEAST_SIBLINGS, Usual, quantile
+from aftertrace.reconstruct import levels
+from aftertrace.reconstruct.execution import Frame
+from aftertrace.reconstruct.text import duration
+
+_MOST_LINES = 4  # that are half of it, or a quarter with siblings
+_LONGER = 2  # times what is usual
+_MUCH_LONGER = 3
+
+_NAMES = {
+    Kind.STATEMENT: "its statement",
+    Kind.CALL: "its call, without what the called service recorded of it,",
+    Kind.POOL: "waiting for a connection of the pool",
+}
+_WORDS = {
+    "lock": "waited for a lock",
+    "sleep": "slept",
+    "pool": "waited for a connection",
+    "wait": "waited",
+    "": "its own code, or a library's that it called, ran",
+}
+
+
+def call(scene: Scene, parts: Parts, usual: Usual) -> Finding | None:
+    """The statement, call to a service, or wait for a connection that grew most, where it made the request slow."""
+    rows = [one for one in parts.path.rows() if one.kind in {Kind.STATEMENT, Kind.CALL, Kind.POOL}]
+    row = max(rows, key=lambda one: one.total_ns - usual.total(one), default=None)
+    small = usual.doubts(row.total_ns, usual.total(row), parts.path.duration_ns) if row is not None else None
+    if row is None or small is None:
+        return None
+    known = usual.row(row)
+    if known is not None and row.each_ns < _LONGER * known[1] and row.count < _LONGER * known[0]:
+        return None
+    longest = max(row.spans, key=lambda one: row.spans[one])
+    site = repeats.site(scene, Row(row.service, row.kind, row.what, row.total_ns, {longest: row.spans[longest]}))
+    doubts = [_compared(row, known, len(usual.durations)), *small]
+    if site is not None and site[0].level != "lines":
+        doubts.append(_without_lines(site[0]))
+    unknown = [] if site is not None else [f"which line of {row.service} it was: none of its lines was recorded there"]
+    times = f" ({row.count:,} times)" if row.count > 1 else ""
+    return Finding(
+        kind="slow",
+        status="likely" if site is not None else "unknown",
+        says=f"{_NAMES[row.kind]} took {duration(row.total_ns)}{times}",
+        links=[_link(scene, *site)] if site is not None else [],
+        doubts=doubts,
+        unknown=[*unknown, _unknown(row)],
+        details={"made_by": row.kind.value, "single": _row(row, known)},
+    )
+
+
+def _link(scene: Scene, frame: Frame, line: int, step: int) -> Link:
+    ran = scene.line_before(frame, step)
+    return Link(frame, line, step, "", None, ran=step if ran is None else ran)
+
+
+def _compared(row: Row, known: tuple[int, int] | None, siblings: int) -> str:
+    if known is None:
+        return "no healthy sibling made it" if siblings else "no healthy sibling to compare it with"
+    count = f", {known[0]:,} times" if known[0] > 1 or row.count > 1 else ""
+    return f"{duration(row.each_ns)} each, {duration(known[1])} usual{count} ({siblings} healthy siblings)"
+
+
+def _unknown(row: Row) -> str:
+    if row.kind is Kind.STATEMENT:
+        return "why the statement took so long: what a database does is not recorded"
+    if row.kind is Kind.POOL:
+        return "who held the connections"
+    return "what the call waited for: the network, or a service that was busy or not recorded"
+
+
+def _row(row: Row, known: tuple[int, int] | None) -> dict[str, Any]:
+    usual = {"count": known[0], "each_ns": known[1]} if known is not None else None
+    return {"service": row.service, "what": row.what, "count": row.count, "total_ns": row.total_ns,
+            "each_ns": row.each_ns, "usual": usual}  # fmt: skip
+
+
+def line(scene: Scene, parts: Parts, usual: Usual) -> Finding | None:
+    """The line of a service's own code at which it stood, or which ran, for so long that it made the request slow."""
+    found = (_line(scene, parts, usual, one) for one in stands(scene, parts)[:_MOST_LINES])
+    return next((one for one in found if one is not None), None)
+
+
+def _line(scene: Scene, parts: Parts, usual: Usual, stand: Stand) -> Finding | None:
+    number, sure = likeliest(scene, stand)
+    before = usual.stood(repeats.place(scene, stand.frame, number))
+    if before and stand.total_ns < _LONGER * max(before):
+        return None
+    small = usual.doubts(stand.total_ns, quantile(sorted(before), 0.5), parts.path.duration_ns)
+    if small is None:
+        return None
+    kind = waits(scene, stand.frame, number, stand.step, suspended=stand.suspended)
+    doubts = [*_doubts(scene, stand, kind, sure=sure), *_few(stand, before), *small]
+    times = f", in {stand.count:,} pieces" if stand.count > 1 else ""
+    return Finding(
+        kind="slow",
+        status="likely" if doubts else "verified",
+        says=f"{_WORDS[kind]} here for {duration(stand.total_ns)}{times}{_usually(before)}",
+        links=[_link(scene, stand.frame, number, stand.step)],
+        doubts=doubts,
+        unknown=["who held the lock"] if kind == "lock" else [],
+        details={"made_by": kind or Kind.CODE.value, "stood": _stood(stand, number, before)},
+    )
+
+
+def _doubts(scene: Scene, stand: Stand, kind: str, *, sure: bool) -> list[str]:
+    if stand.frame.level != "lines":
+        return [_without_lines(stand.frame)]
+    first, last = stand.lines[0], stand.lines[-1]
+    if not sure:
+        return [f"the time is that of lines {first}-{last} together: lines carry no times of their own"]
+    if scene.execution.gaps:
+        return ["what was lost of the recording may have run meanwhile"]
+    return [] if kind else ["the process may have been stopped there: by its garbage collector, by other processes"]
+
+
+def _without_lines(frame: Frame) -> str:
+    return f"which line of {frame.code.qualname}: {levels.of_call(frame)}"
+
+
+def _few(stand: Stand, before: list[int]) -> list[str]:
+    if len(before) < LEAST_SIBLINGS:
+        few = len(before)
+        return [f"only {few} healthy siblings to compare it with" if few else "no healthy sibling to compare it with"]
+    return [] if stand.total_ns >= _MUCH_LONGER * max(before) else ["a healthy sibling stood there for long, too"]
+
+
+def _usually(before: list[int]) -> str:
+    return f"; {duration(quantile(sorted(before), 0.5))} in healthy siblings" if before else ""
+
+
+def _stood(stand: Stand, number: int, before: list[int]) -> dict[str, Any]:
+    return {
+        "line": number,
+        "lines": list(stand.lines),
+        "function": stand.frame.code.qualname,
+        "total_ns": stand.total_ns,
+        "longest_ns": stand.longest_ns,
+        "count": stand.count,
+        "suspended": stand.suspended,
+        "siblings": {"n": len(before), "most_ns": max(before)} if before else None,
+    }
