@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 from dataclasses import dataclass, field
 
-from aftertrace.explain import calls, death, passing, shed, suspects
+from aftertrace.explain import calls, death, passing, shed, suspects, swallowed
 from aftertrace.explain.blame import Verdict, judge
 from aftertrace.explain.company import Company
 from aftertrace.explain.death import Death
@@ -17,7 +17,7 @@ from aftertrace.explain.suspects import Site
 from aftertrace.reconstruct import levels
 
 _MOST_PARTS = 30  # services on one way
-FINDERS: tuple[Finder, ...] = ()  # asked in this order where nothing failed
+FINDERS: tuple[Finder, ...] = (swallowed.find,)  # asked in this order where nothing failed
 
 
 @dataclass(slots=True)

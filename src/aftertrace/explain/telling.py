@@ -217,7 +217,8 @@ class Telling:
             yield "no other exception in the request"
         if self.found.finding is not None:
             yield from self.found.finding.ruled_out
-        for step in others[:3]:
+        told = {link.step for link in self.found.finding.links} if self.found.finding is not None else set()
+        for step in [one for one in others if one.index not in told][:3]:
             name = short_type(step.value.type) if step.value is not None else "an exception"
             yield f"{name} in {self._where(step)}: handled, not on this way"
         for entry in self.found.also_failed:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from aftertrace.explain import evidence
 from aftertrace.explain.company import Company
 from aftertrace.explain.failure import Failures
 from aftertrace.explain.hops import Border
@@ -36,8 +37,11 @@ def why(execution: Execution, company: Company | None = None) -> Why:
     """The answer for one execution; without ``company`` it is compared with nothing."""
     scene = Scene(execution)
     failures = Failures(scene)
-    found = inquire(scene, failures, company or Company(None, execution.trace_id))
-    return Why(Telling(scene, failures, found).data())
+    company = company or Company(None, execution.trace_id)
+    found = inquire(scene, failures, company)
+    proofs = evidence.gather(scene, found, company)
+    evidence.weigh(found, proofs)
+    return Why({**Telling(scene, failures, found).data(), "evidence": [one.to_json() for one in proofs]})
 
 
 QUESTION = Question(

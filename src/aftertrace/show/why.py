@@ -12,8 +12,10 @@ from aftertrace.show.words import clip, pad, path, place, shorten, tidy
 
 type Part = dict[str, Any]
 
-_MOST_LINKS = 9
+_MOST_LINKS, _LEAST_LINKS = 9, 4
 _MOST_VALUES = 3
+_MOST_EVIDENCE = 2  # lines of what siblings had
+_MOST_LINES = 20
 _LONG_NAME = 24
 _LEAST_SOURCE = 24  # columns of a line's code that stay whatever its value needs
 _COLOURS = {"verified": "green", "likely": "yellow", "unknown": "red"}
@@ -22,7 +24,9 @@ _COLOURS = {"verified": "green", "likely": "yellow", "unknown": "red"}
 def render(answer: Part, console: Console) -> str:
     """The answer as WHY.md wants it."""
     lines = [_head(answer, console), _recorded(answer, console), *_cause(answer, console)]
-    return "\n".join([*lines, *_chain(answer["chain"], console), *_rest(answer, console)])
+    rest = list(_rest(answer, console))
+    most = min(max(_MOST_LINES - len(lines) - len(rest) - 2, _LEAST_LINKS), _MOST_LINKS)
+    return "\n".join([*lines, *_chain(answer["chain"], most, console), *rest])
 
 
 def _head(answer: Part, console: Console) -> str:
@@ -73,6 +77,8 @@ def _cause(answer: Part, console: Console) -> Iterator[str]:
     yield f"   {console.bold(source)}     {console.good(value)}".rstrip()
     said = [cause["says"], _with(cause), *cause["doubts"]]
     yield "   " + clip("; ".join(one for one in said if one), console.width - 3)
+    for proof in [one for one in answer["evidence"] if one["kind"] != "same-value"][:_MOST_EVIDENCE]:
+        yield "   " + console.dim(clip(proof["says"], console.width - 3))
     for other in answer["also"][:2]:
         text = f"or {other['service']} {place(other['path'], other['line'])}   {other['source']}   {_named(other)}"
         yield "   " + console.doubt(clip(text, console.width - 3))
@@ -96,11 +102,11 @@ def _with(cause: Part) -> str:
 # -- how it got there
 
 
-def _chain(chain: list[Part], console: Console) -> Iterator[str]:
+def _chain(chain: list[Part], most: int, console: Console) -> Iterator[str]:
     if not chain:
         return
     yield console.bold("HOW IT GOT THERE")
-    shown = _chosen(chain)
+    shown = _chosen(chain, most)
     names = max((len(tidy(link["service"])) for link in shown), default=0)
     places = max((len(_where(link)) for link in shown), default=0)
     service = ""
@@ -143,12 +149,12 @@ def _fails(link: Part) -> bool:
 _CARRIES = {"passed on", "waited for it"}  # what says of a link that nothing happens to the value there
 
 
-def _chosen(chain: list[Part]) -> list[Part]:
+def _chosen(chain: list[Part], most: int) -> list[Part]:
     """The links that matter most, in order: borders and failures, then where the value gets a new name."""
-    if len(chain) <= _MOST_LINKS:
+    if len(chain) <= most:
         return chain
     ranked = sorted(range(len(chain)), key=lambda i: (_weight(chain[i], i), i))
-    return [chain[i] for i in sorted(ranked[:_MOST_LINKS])]
+    return [chain[i] for i in sorted(ranked[:most])]
 
 
 def _weight(link: Part, index: int) -> int:
