@@ -9,6 +9,7 @@ from typing import Any
 
 from aftertrace.errors import NotFound
 from aftertrace.explain.company import Company
+from aftertrace.explain.diff import diff
 from aftertrace.explain.why import why
 from aftertrace.model import Keep
 from aftertrace.reconstruct.build import build
@@ -66,6 +67,9 @@ class Requests:
         """What is said of one of the failing requests."""
         trace = self.failing[number]
         return why(build(trace), Company(self, trace.trace_id)).to_json()
+
+    def diff(self, number: int = 0, other: str = "") -> dict[str, Any]:
+        return diff(self, self.failing[number].trace_id, other).to_json()
 
 
 def requests(
