@@ -66,6 +66,7 @@ def checkouts(stage: Stage, count: int, seconds: float = 40) -> list[TraceData]:
     return sorted(traces, key=lambda one: min(span.start_ns for span in one.spans))
 
 
-def marked(trace: TraceData, trigger: str, service: str) -> TraceData:
+def marked(trace: TraceData, trigger: str, service: str, group: str = "") -> TraceData:
     """As the agent would have kept it."""
-    return replace(trace, keeps=[replace(trace.keeps[0], trigger=trigger, service=service, reason="")])
+    keep = replace(trace.keeps[0], trigger=trigger, service=service, reason="", group=group)
+    return replace(trace, keeps=[keep])

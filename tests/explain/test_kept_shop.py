@@ -17,16 +17,17 @@ import pytest
 from aftertrace.cli.demo.acts import customers, miss
 from aftertrace.cli.demo.processes import Shop
 from aftertrace.cli.demo.variants import Truth
+from aftertrace.show import diff as shown_diff
 from aftertrace.show import why as shown
 from aftertrace.show.console import Console
 from aftertrace.wire.bundle import TraceData
 
-from .compared import Requests
+from .compared import GROUP, Requests
 from .kept_shop import checkouts, kept_shop, marked
 
 pytestmark = [pytest.mark.whole, pytest.mark.timeout(300)]
 
-HEALTHY = 20
+HEALTHY, MORE = 20, 4
 TRIGGERS = {1: "unhandled-exception", 2: "handled-exception", 5: "unhandled-exception"}
 COUPONS = re.compile(r'\["", "", "", [^\]]*\]')  # that the customers of traffic.py have
 
@@ -38,6 +39,7 @@ class Played:
     root: Path
     truths: dict[int, Truth]
     faults: dict[int, TraceData]
+    more: list[TraceData]  # of fault 1
     mistyped: TraceData
     healthy: list[TraceData]
 
@@ -57,8 +59,11 @@ def played(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
             shop.traffic("fault", str(do)) if do in TRIGGERS else mistype(shop)
             happened.append(checkouts(stage, number)[-1])
         *faults, mistyped = happened
+        for _ in range(MORE):
+            shop.traffic("fault", "1")
+        more = checkouts(stage, HEALTHY + len(happened) + MORE)[-MORE:]
         found = dict(zip(TRIGGERS, faults, strict=True))
-        yield Played(shop.variant.root, shop.variant.truths, found, mistyped, healthy)
+        yield Played(shop.variant.root, shop.variant.truths, found, more, mistyped, healthy)
 
 
 def mistype(shop: Shop) -> None:
@@ -115,3 +120,38 @@ def test_a_mistyped_coupon_is_not_called(played: Played, trigger: str) -> None:
     failing = marked(played.mistyped, trigger, played.truths[2].service)
     said = Requests([failing], played.healthy).why()
     assert (said["cause"]["status"], said["cause"]["path"]) == ("unknown", "")
+
+
+def test_where_it_parts_from_healthy_ones(played: Played) -> None:
+    """The first is what came in; the wrong value is among the best that separate, and its line is the truth's."""
+    for fault, trait in ((1, "is"), (2, "is"), (5, "made")):
+        said, truth = played.asked(fault).diff(), played.truths[fault]
+        assert said["first"]["healthy"]["count"] == 0
+        assert said["cut"] == []
+        wrong = f"{truth.value!r}"
+        value = next(one for one in said["differences"] if one["here"] and one["here"]["text"] == wrong)
+        assert (value["service"], value["trait"], value["healthy"]["count"]) == (truth.service, trait, 0)
+        assert fault == 2 or (value["path"].endswith(truth.path) and value["line"] == truth.line)
+        text = shown_diff.render(said, Console(120)).split("\n")
+        assert len(text) <= 22
+        assert "FIRST DIVERGENCE" in text[2]
+
+
+def test_healthy_ones_hardly_part(played: Played) -> None:
+    """Nothing that sets one of them apart is significant."""
+    for one in played.healthy[::4]:
+        others = [other for other in played.healthy if other is not one]
+        said = Requests([replace(one, keeps=[])], others).diff()
+        assert not [one for one in said["differences"] if one["q"] < 0.05]
+
+
+def test_all_failures_went_to_one_country(played: Played) -> None:
+    failing = [marked(one, TRIGGERS[1], played.truths[1].raised_in, GROUP) for one in (played.faults[1], *played.more)]
+    said = Requests(failing, played.healthy).why()
+    assert miss(said, played.truths[1], played.root) == ""
+    argument = next(one for one in said["commonality"] if one["kind"] == "argument")
+    assert argument["value"] == f"'{played.truths[1].shown[:2]}'"
+    assert argument["says"] in shown.render(said, Console(140)).split("\n")[1]
+    assert said["group"]["count"] == len(failing)
+    (group,) = (one for one in said["evidence"] if one["kind"] == "group-value")
+    assert (group["count"], group["of"]) == (MORE, MORE)

@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable, Iterator
 
 from aftertrace.errors import AftertraceError
 from aftertrace.explain.question import Sources
 from aftertrace.explain.scene import Scene
 from aftertrace.reconstruct.build import build
+from aftertrace.reconstruct.execution import Execution
+from aftertrace.wire.bundle import Group
 
 SIBLINGS, NEIGHBOURS, MEMBERS = 24, 8, 24
+_MOST_GROUPS = 1000
 _MOST_HELD = 64  # of all of them: each is a whole execution
 _MOST_STEPS, _LEAST = 300_000, 3  # of each kind: to build 40,000 takes a second; so many requests in any case
+
+
+def group_of(execution: Execution) -> str:
+    """The failure group of a request, as the service that failed first says; "" without one."""
+    return next((keep.group for keep in execution.keeps if keep.group and keep.role == "failure"), "")
 
 
 class Company:
@@ -42,6 +51,10 @@ class Company:
             found = self._sources.members(group, MEMBERS + 1) if group else []
             self._ids[f"of {group}"] = [one for one in found if one != self._trace]
         return self._built(f"of {group}", self._ids.get(f"of {group}", [])[:limit])
+
+    def groups(self) -> list[Group]:
+        """All failure groups, the last that failed first."""
+        return self._sources.groups(0, time.time_ns(), _MOST_GROUPS) if self._sources is not None else []
 
     def left_out(self, kind: str = "siblings") -> int:
         """How many were not looked at, because those before them are so long."""

@@ -9,7 +9,7 @@ from typing import Any
 from aftertrace.errors import UsageError
 from aftertrace.explain import shed
 from aftertrace.explain.aligned import Parted, Side, parted
-from aftertrace.explain.company import Company
+from aftertrace.explain.company import Company, group_of
 from aftertrace.explain.contexts import Contexts, Function
 from aftertrace.explain.differ import Contrast, Count, Difference, contrast
 from aftertrace.explain.profile import RESULT, Profile, profile
@@ -59,15 +59,11 @@ def diff(sources: Sources, trace_id: str, other: str = "") -> Diff:
         varying = contrast(contexts, subject, [], healthy).varying if len(healthy) > 1 else set[tuple[int, str]]()
         found = contrast(contexts, subject, [], [against])
         return Diff(_Telling(contexts, subject, found, [against], []).pair(varying))
-    failing = [profile(one, contexts) for one in company.members(_group(scene), _MEMBERS)]
+    failing = [profile(one, contexts) for one in company.members(group_of(scene.execution), _MEMBERS)]
     found = contrast(contexts, subject, failing, healthy)
     if company.left_out():
         found.cut.append(f"{company.left_out()} more siblings were left out: the recordings are long")
     return Diff(_Telling(contexts, subject, found, healthy, failing).cohort())
-
-
-def _group(scene: Scene) -> str:
-    return next((keep.group for keep in scene.execution.keeps if keep.group and keep.role == "failure"), "")
 
 
 class _Telling:
@@ -116,7 +112,7 @@ class _Telling:
             "against": {
                 "kind": self.kind,
                 "trace_ids": [one.scene.execution.trace_id for one in self.healthy],
-                "group": _group(self.scene) if self.failing else "",
+                "group": group_of(self.scene.execution) if self.failing else "",
                 "failing": [one.scene.execution.trace_id for one in self.failing],
             },
             "first": first,

@@ -10,7 +10,7 @@ from collections.abc import Hashable, Iterator
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from aftertrace.explain.company import Company
+from aftertrace.explain.company import Company, group_of
 from aftertrace.explain.digest import digest
 from aftertrace.explain.hops import Kind, Link
 from aftertrace.explain.inquiry import Inquiry
@@ -188,7 +188,7 @@ def _siblings(company: Company, place: _Place, own: Hashable | None, *, default:
 
 
 def _members(scene: Scene, company: Company, place: _Place, own: Hashable | None) -> Iterator[Evidence]:
-    group = next((keep.group for keep in scene.execution.keeps if keep.group and keep.role == "failure"), "")
+    group = group_of(scene.execution)
     if not group:
         return
     counts, _, _, _ = _count(company.members(group, _MEMBERS), place, own)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from weakref import WeakKeyDictionary
 
 from aftertrace.explain.likeness import ABSENT
 from aftertrace.explain.scene import Point, Scene
@@ -41,7 +42,7 @@ class Visits:
 
     def raised(self, spot: Spot, kind: str) -> bool:
         """Whether an exception of a type was raised first on this very line."""
-        for index in first_raises(self.scene.execution):
+        for index in _raises(self.scene):
             step = self.scene.step(index)
             frame = self.scene.execution.frame(step)
             alike = step.line == spot.line and step.value is not None and step.value.type == kind
@@ -57,6 +58,15 @@ class Visits:
             value = self.scene.value(Point(frame, node, until if after else index, until))
             if value is not None and value is not ABSENT:
                 yield value
+
+
+_known: WeakKeyDictionary[Scene, Sequence[int]] = WeakKeyDictionary()  # asked for each exception that was handled
+
+
+def _raises(scene: Scene) -> Sequence[int]:
+    if scene not in _known:
+        _known[scene] = first_raises(scene.execution)
+    return _known[scene]
 
 
 def visits(scene: Scene, spot: Spot) -> Visits:

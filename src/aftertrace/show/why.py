@@ -8,7 +8,7 @@ from typing import Any
 
 from aftertrace.reconstruct.text import duration
 from aftertrace.show.console import Console
-from aftertrace.show.words import clip, pad, path, place, shorten, tidy
+from aftertrace.show.words import clip, moment, pad, path, place, shorten, tidy
 
 type Part = dict[str, Any]
 
@@ -16,6 +16,8 @@ _MOST_LINKS, _LEAST_LINKS = 9, 4
 _MOST_VALUES = 3
 _MOST_EVIDENCE = 2  # lines of what siblings had
 _MOST_LINES = 20
+_MOST_COMMON = 2
+_ID = 8  # digits of a group's id
 _LONG_NAME = 24
 _LEAST_SOURCE = 24  # columns of a line's code that stay whatever its value needs
 _COLOURS = {"verified": "green", "likely": "yellow", "unknown": "red"}
@@ -23,7 +25,7 @@ _COLOURS = {"verified": "green", "likely": "yellow", "unknown": "red"}
 
 def render(answer: Part, console: Console) -> str:
     """The answer as WHY.md wants it."""
-    lines = [_head(answer, console), _recorded(answer, console), *_cause(answer, console)]
+    lines = [_head(answer, console), *_group(answer, console), _recorded(answer, console), *_cause(answer, console)]
     rest = list(_rest(answer, console))
     most = min(max(_MOST_LINES - len(lines) - len(rest) - 2, _LEAST_LINKS), _MOST_LINKS)
     return "\n".join([*lines, *_chain(answer["chain"], most, console), *rest])
@@ -42,6 +44,18 @@ def _time(time_ns: int) -> str:
         return f"{datetime.fromtimestamp(time_ns / 1e9, UTC):%H:%M:%S.%f}"[:-3] + "Z" if time_ns else ""
     except (ValueError, OverflowError, OSError):
         return ""
+
+
+def _group(answer: Part, console: Console) -> Iterator[str]:
+    """``group 1f2e3d4c: 41x since 01:58, every one country = 'CH', none before gateway 2.14.0``"""
+    group, common = answer["group"], [one["says"] for one in answer["commonality"][:_MOST_COMMON]]
+    if group is None or (group["count"] <= 1 and not common):
+        return
+    elsewhere = answer["impact"]["elsewhere"]
+    also = [f"the same on {len(elsewhere)} other routes" if len(elsewhere) > 1 else "the same on another route"]
+    since = moment(group["first_ns"], max(group["last_ns"], answer["request"]["time_ns"]))
+    count = f"group {tidy(group['id'])[:_ID]}: {group['count']:,.0f}x since {since}"
+    yield console.doubt(clip(", ".join([count, *common, *(also if elsewhere else [])]), console.width))
 
 
 def _recorded(answer: Part, console: Console) -> str:
