@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -102,6 +103,15 @@ def test_siblings_without_lines(program: Services) -> None:
     said = failing.why()
     assert said["cause"]["status"] == "verified"
     assert kinds(said) == {"unseen": (2, 2)}
+
+
+def test_a_cause_that_was_not_recorded_stays_unknown(program: Services) -> None:
+    """Without the source nobody can say which value it was: siblings do not make it known."""
+    found = requests(program, to("CH", "AT", "CH"), to("DE", "FR", "NL"))
+    found.failing = [replace(one, sources={}) for one in found.failing]
+    said = found.why()
+    assert (said["cause"]["status"], said["cause"]["path"], said["evidence"]) == ("unknown", "", [])
+    assert any("source" in one for one in said["unknown"])
 
 
 def scalar(value: Any) -> Value:

@@ -4,6 +4,7 @@ where the program expects them or healthy requests raise them too."""
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -208,6 +209,23 @@ def test_kept_for_another_reason(program: Services) -> None:
     said = asked(program, *buys("C"), [*buys(*"ABABABABAB")], trigger="latency").why()
     assert said["cause"]["status"] == "likely"
     assert any("kept for latency" in one for one in said["cause"]["doubts"])
+
+
+@pytest.mark.parametrize(
+    ("trigger", "reason", "status"),
+    [
+        (TRIGGER, "ValueError in discount_cents, rare for POST /x", "verified"),
+        (TRIGGER, "rare for its route", "verified"),
+        ("error-log", "ValueError: invalid literal", "verified"),
+        ("error-log", "the queue is full", "unknown"),
+    ],
+)
+def test_what_the_agent_says_of_it(program: Services, trigger: str, reason: str, status: str) -> None:
+    """An ERROR log that does not name it is no word about it, and six siblings alone are too few."""
+    found = asked(program, *buys("C"), [*buys(*"ABABAB")], trigger=trigger)
+    keeps = [replace(keep, reason=reason) for keep in found.failing[0].keeps]
+    found.failing = [replace(found.failing[0], keeps=keeps)]
+    assert found.why()["cause"]["status"] == status
 
 
 def test_another_exception_was_raised_for_it(program: Services) -> None:

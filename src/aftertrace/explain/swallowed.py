@@ -3,7 +3,7 @@
 That an exception was raised, handled, and what stood in for the result is recorded. That this is wrong is not: what
 speaks for it is that healthy requests ran the same line and it raised in none of them, and that the handler takes
 every exception, so that nobody expected this one. Where the program says that it expects it (it raises it itself, it
-handles it by its name) nothing is called wrong unless the agent found it rare, and then it is "likely" at most.
+handles it by its name) no line is called wrong; if the agent found it rare, that is told.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ from aftertrace.explain.origin import Tracer
 from aftertrace.explain.outcome import landed
 from aftertrace.explain.scene import Scene
 from aftertrace.explain.suspects import Site
-from aftertrace.model import Keep, Value
+from aftertrace.model import Value
 from aftertrace.reconstruct import text
 from aftertrace.reconstruct.execution import Frame, StepKind
 from aftertrace.reconstruct.text import short_type
 
-TRIGGER = "handled-exception"
+TRIGGER, _LOGGED = "handled-exception", "error-log"
 _ENOUGH, _ENOUGH_ALONE = 3, 8  # healthy requests that ran the line: with the agent's word that it is rare, and without
 _OFTEN = 0.2  # share of the healthy that raise it too, from which on it is ordinary
 _MOST = 20  # handled exceptions of a request that are looked at, the last ones
@@ -48,10 +48,11 @@ def find(scene: Scene, tracer: Tracer, company: Company) -> Finding | None:
     status = answer(scene)
     if status >= 400:
         return None  # it was refused: the handler did its work
-    called = [one for one in scene.execution.keeps if one.trigger == TRIGGER]
     found: list[tuple[int, Finding]] = []
-    for one in list(handled(scene))[-_MOST:]:
-        named = any(_names(keep, scene, one) for keep in called)
+    candidates = list(handled(scene))[-_MOST:]
+    meant = _meant(scene, candidates)
+    for number, one in enumerate(candidates):
+        named = number in meant
         finding = _judge(scene, tracer, company, one, named=named, status=status)
         if finding is not None:
             rank = 2 * ["verified", "likely", "unknown"].index(finding.status) + (not named)
@@ -59,10 +60,22 @@ def find(scene: Scene, tracer: Tracer, company: Company) -> Finding | None:
     return min(found, key=lambda one: one[0], default=(0, None))[1]
 
 
-def _names(keep: Keep, scene: Scene, one: Handled) -> bool:
-    """Whether the agent means this one: it names the type, where it names any."""
-    service = scene.execution.processes[one.raised.process].service
-    return keep.service in {"", service} and (not keep.reason or short_type(one.kind) in keep.reason)
+def _meant(scene: Scene, candidates: list[Handled]) -> set[int]:
+    """Which of them the agent found rare, or the program itself logged as an error: those of the service whose type is
+    named, or all of the service where no type is."""
+    found: set[int] = set()
+    for keep in scene.execution.keeps:
+        if keep.trigger not in {TRIGGER, _LOGGED}:
+            continue
+        processes = scene.execution.processes
+        own = [
+            number
+            for number, one in enumerate(candidates)
+            if keep.service in {"", processes[one.raised.process].service, processes[one.handled.process].service}
+        ]
+        named = [number for number in own if short_type(candidates[number].kind) in keep.reason]
+        found.update(named if named or keep.trigger == _LOGGED else own)
+    return found
 
 
 def answer(scene: Scene) -> int:

@@ -264,7 +264,8 @@ class Telling:
         where = " --at cause" if cause["address"] else " --at raise" if self.found.failures else ""
         flag = " --shed" if any(one["functions"] for one in self.shed.values()) else ""
         more = self.found.finding.next if self.found.finding is not None else []
-        return list(dict.fromkeys([f"step {short}{where}", *more, f"diff {short}", f"show {short}{flag}"]))
+        last = [f"diff {short}", f"show {short}{flag}"]
+        return list(dict.fromkeys([f"step {short}{where}", *more, *(reversed(last) if flag else last)]))
 
 
 _NOWHERE: dict[str, Any] = {
