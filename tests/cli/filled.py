@@ -37,7 +37,9 @@ def logs(trace: TraceData) -> list[LogRecord]:
         found.append(LogRecord(1, 9, zstd.compress(text.encode()), resource, "", "", "aftertrace.source", attributes))
     for keep in trace.keeps:
         attributes = {"aftertrace.keep.trigger": keep.trigger, "aftertrace.keep.reason": keep.reason}
-        attributes |= {"aftertrace.keep.process_uid": keep.process_uid}
+        attributes |= {"aftertrace.keep.process_uid": keep.process_uid, "aftertrace.keep.role": keep.role}
+        attributes |= {"aftertrace.keep.route": keep.route} if keep.route else {}
+        attributes |= {"aftertrace.keep.group": keep.group, "aftertrace.keep.title": keep.title} if keep.group else {}
         of_service = Resource({"service.name": keep.service})
         record = LogRecord(keep.time_ns, 9, "", of_service, trace.trace_id, "", "aftertrace.kept", attributes)
         found.append(record)

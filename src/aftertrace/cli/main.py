@@ -14,6 +14,7 @@ from aftertrace.errors import AftertraceError
 
 _COMMANDS = {
     "bench": "Measure what recording costs on this machine, beside what you would use instead.",
+    "diff": "Where a request parts from healthy ones, or from one other: first other branch or value.",
     "doctor": "Say whether programs can be recorded here, and what is in the way.",
     "run": "Run a Python program under the recorder.",
     "agent": "The per-host agent alone: remembers minutes of this host's processes, ships what is kept.",

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from aftertrace.errors import NotFound
-from aftertrace.explain import groups, ls, show, why
+from aftertrace.explain import diff, groups, ls, show, why
 from aftertrace.explain.question import Answer, Parameter, Question, Sources
 
 __all__ = ["QUESTIONS", "Answer", "Parameter", "Question", "Sources", "find"]
 
 QUESTIONS: dict[str, Question] = {
-    question.name: question for question in (groups.QUESTION, ls.QUESTION, show.QUESTION, why.QUESTION)
+    question.name: question for question in (groups.QUESTION, ls.QUESTION, show.QUESTION, why.QUESTION, diff.QUESTION)
 }
 
 

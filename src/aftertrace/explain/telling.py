@@ -220,7 +220,8 @@ class Telling:
             yield "no other exception in the request"
         if self.found.finding is not None:
             yield from self.found.finding.ruled_out
-        for step in others[:3]:
+        told = {link.step for link in self.found.finding.links} if self.found.finding is not None else set()
+        for step in [one for one in others if one.index not in told][:3]:
             name = short_type(step.value.type) if step.value is not None else "an exception"
             yield f"{name} in {self._where(step)}: handled, not on this way"
         for entry in self.found.also_failed:
@@ -266,7 +267,8 @@ class Telling:
         where = " --at cause" if cause["address"] else " --at raise" if self.found.failures else ""
         flag = " --shed" if any(one["functions"] for one in self.shed.values()) else ""
         more = self.found.finding.next if self.found.finding is not None else []
-        return [f"step {short}{where}", *more, f"show {short}{flag}"]
+        last = [f"diff {short}", f"show {short}{flag}"]
+        return list(dict.fromkeys([f"step {short}{where}", *more, *(reversed(last) if flag else last)]))
 
 
 _NOWHERE: dict[str, Any] = {

@@ -5,9 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from aftertrace.explain import commonality, evidence
 from aftertrace.explain.company import Company
 from aftertrace.explain.failure import Failures
 from aftertrace.explain.hops import Border
+from aftertrace.explain.impact import told
 from aftertrace.explain.inquiry import inquire
 from aftertrace.explain.question import Parameter, Question, Sources
 from aftertrace.explain.scene import Scene
@@ -36,8 +38,18 @@ def why(execution: Execution, company: Company | None = None) -> Why:
     """The answer for one execution; without ``company`` it is compared with nothing."""
     scene = Scene(execution)
     failures = Failures(scene)
-    found = inquire(scene, failures, company or Company(None, execution.trace_id))
-    return Why(Telling(scene, failures, found).data())
+    company = company or Company(None, execution.trace_id)
+    found = inquire(scene, failures, company)
+    proofs = evidence.gather(scene, found, company)
+    evidence.weigh(found, proofs)
+    group, impact = told(execution, company)
+    compared = {
+        "evidence": [one.to_json() for one in proofs],
+        "group": group,
+        "impact": impact,
+        "commonality": [one.to_json() for one in commonality.shared(scene, found, company)],
+    }
+    return Why({**Telling(scene, failures, found).data(), **compared})
 
 
 QUESTION = Question(

@@ -9,7 +9,7 @@ from typing import Any
 from aftertrace.reconstruct.text import duration
 from aftertrace.show import slow
 from aftertrace.show.console import Console
-from aftertrace.show.words import clip, pad, path, place, shorten, tidy
+from aftertrace.show.words import clip, moment, pad, path, place, shorten, tidy
 
 type Part = dict[str, Any]
 type Block = Callable[[Part, Console], Iterator[str]]
@@ -17,8 +17,12 @@ type Block = Callable[[Part, Console], Iterator[str]]
 _ABOVE: dict[str, Block] = {"slow": slow.where}  # by the kind of the finding
 _BELOW: dict[str, Block] = {"slow": slow.rounds, "silence": slow.standing}
 
-_MOST_LINKS = 9
+_MOST_LINKS, _LEAST_LINKS = 9, 4
 _MOST_VALUES = 3
+_MOST_EVIDENCE = 2  # lines of what siblings had
+_MOST_LINES = 20
+_MOST_COMMON = 2
+_ID = 8  # digits of a group's id
 _LONG_NAME = 24
 _LEAST_SOURCE = 24  # columns of a line's code that stay whatever its value needs
 _COLOURS = {"verified": "green", "likely": "yellow", "unknown": "red"}
@@ -26,9 +30,11 @@ _COLOURS = {"verified": "green", "likely": "yellow", "unknown": "red"}
 
 def render(answer: Part, console: Console) -> str:
     """The answer as WHY.md wants it."""
-    lines = [_head(answer, console), _recorded(answer, console), *_found(_ABOVE, answer, console)]
-    lines += [*_cause(answer, console), *_found(_BELOW, answer, console)]
-    return "\n".join([*lines, *_chain(answer["chain"], console), *_rest(answer, console)])
+    lines = [_head(answer, console), *_group(answer, console), _recorded(answer, console)]
+    lines += [*_found(_ABOVE, answer, console), *_cause(answer, console), *_found(_BELOW, answer, console)]
+    rest = list(_rest(answer, console))
+    most = min(max(_MOST_LINES - len(lines) - len(rest) - 2, _LEAST_LINKS), _MOST_LINKS)
+    return "\n".join([*lines, *_chain(answer["chain"], most, console), *rest])
 
 
 def _found(blocks: Mapping[str, Block], answer: Part, console: Console) -> Iterator[str]:
@@ -52,6 +58,18 @@ def _time(time_ns: int) -> str:
         return f"{datetime.fromtimestamp(time_ns / 1e9, UTC):%H:%M:%S.%f}"[:-3] + "Z" if time_ns else ""
     except (ValueError, OverflowError, OSError):
         return ""
+
+
+def _group(answer: Part, console: Console) -> Iterator[str]:
+    """``group 1f2e3d4c: 41x since 01:58, every one country = 'CH', none before gateway 2.14.0``"""
+    group, common = answer["group"], [one["says"] for one in answer["commonality"][:_MOST_COMMON]]
+    if group is None or (group["count"] <= 1 and not common):
+        return
+    elsewhere = answer["impact"]["elsewhere"]
+    also = [f"the same on {len(elsewhere)} other routes" if len(elsewhere) > 1 else "the same on another route"]
+    since = moment(group["first_ns"], max(group["last_ns"], answer["request"]["time_ns"]))
+    count = f"group {tidy(group['id'])[:_ID]}: {group['count']:,.0f}x since {since}"
+    yield console.doubt(clip(", ".join([count, *common, *(also if elsewhere else [])]), console.width))
 
 
 def _recorded(answer: Part, console: Console) -> str:
@@ -87,6 +105,8 @@ def _cause(answer: Part, console: Console) -> Iterator[str]:
     yield f"   {console.bold(source)}     {console.good(value)}".rstrip()
     said = [cause["says"], _with(cause), *cause["doubts"]]
     yield "   " + clip("; ".join(one for one in said if one), console.width - 3)
+    for proof in [one for one in answer["evidence"] if one["kind"] != "same-value"][:_MOST_EVIDENCE]:
+        yield "   " + console.dim(clip(proof["says"], console.width - 3))
     for other in answer["also"][:2]:
         text = f"or {other['service']} {place(other['path'], other['line'])}   {other['source']}   {_named(other)}"
         yield "   " + console.doubt(clip(text, console.width - 3))
@@ -110,11 +130,11 @@ def _with(cause: Part) -> str:
 # -- how it got there
 
 
-def _chain(chain: list[Part], console: Console) -> Iterator[str]:
+def _chain(chain: list[Part], most: int, console: Console) -> Iterator[str]:
     if not chain:
         return
     yield console.bold("HOW IT GOT THERE")
-    shown = _chosen(chain)
+    shown = _chosen(chain, most)
     names = max((len(tidy(link["service"])) for link in shown), default=0)
     places = max((len(_where(link)) for link in shown), default=0)
     service = ""
@@ -157,12 +177,12 @@ def _fails(link: Part) -> bool:
 _CARRIES = {"passed on", "waited for it"}  # what says of a link that nothing happens to the value there
 
 
-def _chosen(chain: list[Part]) -> list[Part]:
+def _chosen(chain: list[Part], most: int) -> list[Part]:
     """The links that matter most, in order: borders and failures, then where the value gets a new name."""
-    if len(chain) <= _MOST_LINKS:
+    if len(chain) <= most:
         return chain
     ranked = sorted(range(len(chain)), key=lambda i: (_weight(chain[i], i), i))
-    return [chain[i] for i in sorted(ranked[:_MOST_LINKS])]
+    return [chain[i] for i in sorted(ranked[:most])]
 
 
 def _weight(link: Part, index: int) -> int:
