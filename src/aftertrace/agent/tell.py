@@ -15,6 +15,7 @@ class Counts:
     rings: int = 0
     refused: int = 0  # connections that gave garbage, or a ring that is none
     kept: int = 0  # traces
+    marked: int = 0  # traces that other agents kept
     recordings: int = 0
     spans: int = 0
     sources: int = 0

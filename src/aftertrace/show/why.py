@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from aftertrace.reconstruct.text import duration
+from aftertrace.show import words
 from aftertrace.show.console import Console
 from aftertrace.show.words import clip, pad, path, place, shorten, tidy
 
@@ -21,7 +22,8 @@ _COLOURS = {"verified": "green", "likely": "yellow", "unknown": "red"}
 
 def render(answer: Part, console: Console) -> str:
     """The answer as WHY.md wants it."""
-    lines = [_head(answer, console), _recorded(answer, console), *_cause(answer, console)]
+    lines = [_head(answer, console), _recorded(answer, console)]
+    lines += [*words.missing(answer["coverage"], console), *_cause(answer, console)]
     return "\n".join([*lines, *_chain(answer["chain"], console), *_rest(answer, console)])
 
 
