@@ -48,6 +48,7 @@ class _Line:
         if token:
             self._headers["Authorization"] = f"Bearer {token}"
         self._connection: http.client.HTTPConnection | None = None
+        self._aborted = False
 
     def ask(self, call: Call) -> tuple[int, Answer | None]:
         """HTTP status, and the answer where it is 200. Raises _Away."""
@@ -56,11 +57,13 @@ class _Line:
                 return self._ask(call)
             except (OSError, http.client.HTTPException, ValueError) as error:
                 self.close()
-                if not again:
+                if not again or self._aborted:
                     raise _Away(str(error) or type(error).__name__) from None
         raise AssertionError
 
     def _ask(self, call: Call) -> tuple[int, Answer | None]:
+        if self._aborted:
+            raise OSError("the agent ends")
         if self._connection is None:
             self._connection = self._connect()
         self._connection.request("POST", self._where.prefix + wire.PATH, wire.encode(call), self._headers)
@@ -78,7 +81,8 @@ class _Line:
         return http.client.HTTPConnection(where.host, where.port, timeout=self._timeout)
 
     def abort(self) -> None:
-        """From another thread: whoever waits on it need not any more."""
+        """From another thread: whoever waits on it need not any more, and nothing more is asked."""
+        self._aborted = True
         connection = self._connection
         if connection is not None and connection.sock is not None:
             with suppress(OSError):
@@ -91,12 +95,13 @@ class _Line:
 
 
 class Fleet:
-    """``mark``, ``part``, ``reply`` and ``heard`` are for the agent's loop; ``woken`` is readable when there is
-    something to hear. ``services``: set by the loop, what is recorded now."""
+    """``recorded``, ``mark``, ``part``, ``reply`` and ``heard`` are for the agent's loop; ``woken`` is readable when
+    there is something to hear."""
 
     def __init__(self, where: Endpoint, token: str, teller: Teller) -> None:
         self.agent = secrets.token_hex(8)
-        self.services: tuple[str, ...] = ()
+        self._services: tuple[str, ...] = ()
+        self._services_told: tuple[str, ...] = ()
         self._host = socket.gethostname()
         self._teller = teller
         self._listening, self._telling = _Line(where, token, _TIMEOUT_S), _Line(where, token, _TELL_TIMEOUT_S)
@@ -137,6 +142,13 @@ class Fleet:
         self._waker.close()
 
     # -- the loop's side
+
+    def recorded(self, services: set[str]) -> None:
+        """What is recorded here now."""
+        if services != set(self._services):
+            with self._changed:
+                self._services = tuple(sorted(services))
+                self._changed.notify_all()
 
     def mark(self, trace: bytes, trigger: str, reason: str) -> None:
         """A trace is kept here: the others are to know."""
@@ -193,7 +205,7 @@ class Fleet:
         with self._changed:
             return Call(
                 self.agent, self._host, self._boot, self._cursor, wait_s, self._rules,
-                self.services[: wire.MOST_SERVICES],
+                self._services[: wire.MOST_SERVICES],
             )  # fmt: skip
 
     def _exchange(self, line: _Line, call: Call) -> float | None:
@@ -257,16 +269,22 @@ class Fleet:
                 pause = min(pause * 2, _LONGEST_PAUSE_S)
             elif self._stop.is_set():
                 break
+        if self._state == "on":
+            with suppress(_Away):
+                self._telling.ask(replace(self._call(0.0), leaves=True))
         self._telling.close()
 
     def _wait(self) -> bool:
         """Until there is something to tell. False: no more."""
         with self._changed:
-            self._changed.wait_for(lambda: self._stop.is_set() or self._marks or self._parts or self._replies)
-            news = bool(self._marks or self._parts or self._replies)
+            self._changed.wait_for(lambda: self._stop.is_set() or self._has_news())
+            news = self._has_news()
         if not self._stop.is_set():
             self._stop.wait(_GATHER_S)
         return news and (not self._stop.is_set() or time.monotonic() < self._until)
+
+    def _has_news(self) -> bool:
+        return bool(self._marks or self._parts or self._replies) or self._services != self._services_told
 
     def _news(self) -> Call:
         now = time.monotonic()
@@ -282,6 +300,7 @@ class Fleet:
         """It was taken; what changed meanwhile stays."""
         now = time.monotonic()
         with self._changed:
+            self._services_told = call.services if len(call.services) < wire.MOST_SERVICES else self._services
             for mark in call.marks:
                 made, held = self._marks.pop(mark.trace, (now, mark))
                 _, _, part = self._told.pop(mark.trace, (0.0, None, None))

@@ -95,6 +95,7 @@ class Keeper:
     def mark(self, trace: bytes, name: str) -> bool:
         """Another agent kept a trace, by a trigger of that name: what is remembered of it goes too, and what comes
         later. It is that agent which says that it was kept. False: nothing is remembered; it may still come."""
+        self._counts.marked += trace not in self
         if trace in self._memory or trace in self._kept:
             kept = self._kept.get(trace) or self._keep(trace)
             if name not in kept.names:

@@ -13,8 +13,10 @@ from pathlib import Path
 from typing import Any
 
 from aftertrace import __version__
+from aftertrace.agent.company import Company
 from aftertrace.agent.connection import Connection, Garbage
 from aftertrace.agent.deaths import Deaths
+from aftertrace.agent.fleet import Fleet
 from aftertrace.agent.focus import Focuses
 from aftertrace.agent.listen import Listener
 from aftertrace.agent.outbox import Outbox
@@ -48,7 +50,7 @@ _FASTEST_S, _BUSY_S, _QUIET_S = 0.01, 0.05, 0.1  # between two looks at the ring
 _MUCH = 2 << 20  # bytes in one look, after which the next comes at once
 _MOST_CONNECTIONS = 2048
 _REPORT_S = 10.0  # how long processes report after somebody asked
-_PACK_S, _SHIP_S = 3.0, 3.0  # at the end
+_PACK_S, _SHIP_S, _TELL_S = 3.0, 3.0, 1.0  # at the end
 _FOREIGN = UsageError("not-yours", "The agent runs as another user: only that user and root give orders.").to_json()
 
 
@@ -86,10 +88,14 @@ class Agent:
         self._idle: dict[Connection, Idle] = {}  # processes that are switched off
         self._selector = selectors.DefaultSelector()
         self._selector.register(self._listener.socket, selectors.EVENT_READ, self._accept)
+        self._fleet = Fleet(where, settings.token, teller)
+        self._company = Company(self._fleet, self._tails)
+        self._selector.register(self._fleet.woken, selectors.EVENT_READ, lambda _: self._company.hear())
         self._pause = _QUIET_S
         self._next_look = time.monotonic()
         self._shipper.start()
         self._packer.start()
+        self._fleet.start()
 
     # -- the loop
 
@@ -101,6 +107,7 @@ class Agent:
         if time.monotonic() >= self._next_look:
             self._look()
         self._pack()
+        self._company.tell()
         for service, focus in self._focuses.fresh():
             self._tell(service, focus)
 
@@ -123,6 +130,9 @@ class Agent:
         self._tails.poll()
         for job in self._tails.keeper.jobs(everything=True):
             self._packer.put(job)
+        self._company.tell()
+        self._selector.unregister(self._fleet.woken)
+        self._fleet.stop(_TELL_S)
         self._packer.stop(_PACK_S)
         self._shipper.stop(_SHIP_S)
         for connection in list(self._connections):
@@ -311,6 +321,7 @@ class Agent:
             "remembered": len(self._tails.processes) - len(self._tails.alive),
             "memory": self._tails.memory.state(),
             "spool": {"directory": self._settings.spool_dir, **self._outbox.state()},
+            "fleet": self._fleet.state(),
             "counts": self._counts.to_json(),
         }
 

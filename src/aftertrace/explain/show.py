@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from aftertrace.errors import UsageError
-from aftertrace.explain import outline, shed
+from aftertrace.explain import coverage, outline, shed
 from aftertrace.explain.outline import LeftOut
 from aftertrace.explain.question import Parameter, Question, Sources
 from aftertrace.model import LogRecord, Span
@@ -47,6 +47,7 @@ def shown(execution: Execution, *, limit: int, calls: bool = True) -> Shown:
             "began_ns": began,
             "duration_ns": ended - began,
             "services": _services(execution),
+            "coverage": coverage.told(execution),
             "spans": len(execution.spans),
             "calls": len(execution.frames),
             "steps": len(execution.steps),

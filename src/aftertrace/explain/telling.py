@@ -6,7 +6,7 @@ import ast
 from collections.abc import Iterator
 from typing import Any
 
-from aftertrace.explain import shed, texts
+from aftertrace.explain import coverage, shed, texts
 from aftertrace.explain.failure import Failure, Failures
 from aftertrace.explain.finding import Finding
 from aftertrace.explain.hops import Link, Origin
@@ -69,13 +69,19 @@ class Telling:
     def _coverage(self) -> dict[str, Any]:
         processes = self.execution.processes
         recorded = {process.service: process.level for process in processes}
-        services = dict.fromkeys([*(one.service for one in self.execution.spans.values()), *recorded])
+        told = coverage.told(self.execution)
         return {
+            **told,
             "services": [
-                {"service": one, "level": recorded.get(one, ""), "shed": self.shed.get(one)} for one in services
+                {
+                    "service": one.service,
+                    "state": one.state,
+                    "level": recorded.get(one.service, ""),
+                    "shed": self.shed.get(one.service),
+                }
+                for one in coverage.services(self.execution)
             ],
-            "recorded": sum(one in recorded for one in services),
-            "of": len(services),
+            "recorded": told["answered"],
             "gaps": [
                 {
                     "service": processes[gap.process].service if gap.process >= 0 else "",

@@ -26,7 +26,9 @@ from starlette.routing import Route
 from aftertrace.errors import AftertraceError, Unavailable, UnsupportedMedia
 from aftertrace.model import LogRecord, Span
 from aftertrace.receive import body, otlp
+from aftertrace.receive.fleet import Fleet
 from aftertrace.receive.status import JSON, PROTOBUF, failure
+from aftertrace.wire.fleet import PATH
 
 _LOG = logging.getLogger("aftertrace.receive")
 _IN_FLIGHT = 256 << 20  # bytes of bodies held at once; beyond it senders are asked to come again
@@ -179,12 +181,14 @@ async def _failed(request: Request, error: Exception) -> Response:
     return failure(500, "The server failed; its log says why.", _kind(request))
 
 
-def app(receiver: Receiver) -> Starlette:
-    """POST /v1/traces, /v1/logs, /v1/metrics."""
+def app(receiver: Receiver, fleet: Fleet | None = None) -> Starlette:
+    """POST /v1/traces, /v1/logs, /v1/metrics; with ``fleet`` what agents tell each other."""
     handlers: dict[Any, Any] = dict.fromkeys((AftertraceError, HTTPException, ClientDisconnect, Exception), _failed)
     routes = [
         Route("/v1/traces", receiver.traces, methods=["POST"]),
         Route("/v1/logs", receiver.logs, methods=["POST"]),
         Route("/v1/metrics", receiver.metrics, methods=["POST"]),
     ]
+    if fleet is not None:
+        routes.append(Route(PATH, fleet.handle, methods=["POST"]))
     return Starlette(routes=routes, exception_handlers=handlers)

@@ -15,6 +15,7 @@ from aftertrace.reconstruct.execution import Binding, Entered, Execution, Gap, P
 from aftertrace.reconstruct.frames import Draft, Story
 from aftertrace.reconstruct.spans import told
 from aftertrace.reconstruct.tree import SpanTree
+from aftertrace.wire.bundle import Coverage
 
 
 class Trace(Protocol):
@@ -34,6 +35,8 @@ class Trace(Protocol):
     def keeps(self) -> Sequence[Keep]: ...
     @property
     def problems(self) -> Sequence[str]: ...
+    @property
+    def coverage(self) -> Coverage | None: ...
 
 
 def build(trace: Trace) -> Execution:
@@ -57,6 +60,7 @@ def build(trace: Trace) -> Execution:
         sources=_sources(trace, stories),
         keeps=sorted(trace.keeps, key=lambda keep: keep.time_ns),
         gaps=[],
+        coverage=trace.coverage,
     )
     _remember(execution, stories, merged)
     execution.shed = [one for story, offset in zip(stories, offsets, strict=True) for one in _shed(story, offset)]

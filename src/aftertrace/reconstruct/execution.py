@@ -15,6 +15,7 @@ from typing import Literal
 
 from aftertrace.errors import NotFound
 from aftertrace.model import Keep, LogRecord, Resource, Source, Span, Value, ValueKind
+from aftertrace.wire.bundle import Coverage
 
 _written_at = attrgetter("written_at")
 
@@ -171,6 +172,7 @@ class Execution:
     keeps: Sequence[Keep]
     gaps: Sequence[Gap]
     shed: Sequence[Shed] = ()
+    coverage: Coverage | None = None  # what agents had of it; None: none was asked
     _history: dict[tuple[int, int, str], list[Binding]] = field(default_factory=dict, repr=False)
     _frame_steps: dict[tuple[int, int], list[int]] = field(default_factory=dict, repr=False)
     _entered: dict[tuple[int, int], list[Entered]] = field(default_factory=dict, repr=False)

@@ -19,6 +19,7 @@ from starlette.types import ASGIApp
 from aftertrace import store as stores
 from aftertrace.errors import AftertraceError, Unavailable, UsageError
 from aftertrace.receive import http, status
+from aftertrace.receive.fleet import Fleet
 from aftertrace.serve import api
 from aftertrace.serve.guard import Guard
 from aftertrace.store.store import Store
@@ -142,7 +143,8 @@ async def _serve(
     companion: Companion | None,
 ) -> None:
     receiver = http.Receiver(store)
-    servers = (_Server(_otlp_app(options, receiver)), _Server(_api_app(options, store)))
+    fleet = Fleet(store)
+    servers = (_Server(_otlp_app(options, receiver, fleet)), _Server(_api_app(options, store)))
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -157,6 +159,7 @@ async def _serve(
     finally:
         for server in servers:
             server.should_exit = True
+        await fleet.close()
         await asyncio.gather(*serving)
         receiver.close()
 
@@ -167,9 +170,9 @@ def _url(sock: socket.socket) -> str:
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
-def _otlp_app(options: Options, receiver: http.Receiver) -> ASGIApp:
+def _otlp_app(options: Options, receiver: http.Receiver, fleet: Fleet) -> ASGIApp:
     refuse = lambda error: status.failure(error.http_status, f"{error.message} {error.hint}", status.PROTOBUF)  # noqa: E731
-    return Guard(http.app(receiver), options.token, options.host, refuse)
+    return Guard(http.app(receiver, fleet), options.token, options.host, refuse)
 
 
 def _api_app(options: Options, store: Store) -> ASGIApp:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from aftertrace.reconstruct.text import duration
+from aftertrace.show import words
 from aftertrace.show.console import Console
 from aftertrace.show.words import clip, place, tidy
 
@@ -45,6 +46,7 @@ def _head(answer: dict[str, Any], console: Console) -> Iterator[str]:
         + ("" if answer["gaps"] or any(_says(one) for one in recorded) else ", no gaps")
     )
     yield console.dim(clip(f"{said}; {answer['steps']:,} steps", console.width))
+    yield from words.missing(answer["coverage"], console)
 
 
 def _skew(service: dict[str, Any]) -> str:

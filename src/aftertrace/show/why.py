@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from aftertrace.reconstruct.text import duration
-from aftertrace.show import slow
+from aftertrace.show import slow, words
 from aftertrace.show.console import Console
 from aftertrace.show.words import clip, moment, pad, path, place, shorten, tidy
 
@@ -31,6 +31,7 @@ _COLOURS = {"verified": "green", "likely": "yellow", "unknown": "red"}
 def render(answer: Part, console: Console) -> str:
     """The answer as WHY.md wants it."""
     lines = [_head(answer, console), *_group(answer, console), _recorded(answer, console)]
+    lines += words.missing(answer["coverage"], console)
     lines += [*_found(_ABOVE, answer, console), *_cause(answer, console), *_found(_BELOW, answer, console)]
     rest = list(_rest(answer, console))
     most = min(max(_MOST_LINES - len(lines) - len(rest) - 2, _LEAST_LINKS), _MOST_LINKS)

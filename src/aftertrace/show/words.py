@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from datetime import UTC, datetime
+from typing import Any
 
 from aftertrace.reconstruct.text import printable, shorten
+from aftertrace.show.console import Console
 
-__all__ = ["clip", "moment", "pad", "path", "place", "printable", "shorten", "tidy"]
+__all__ = ["clip", "missing", "moment", "pad", "path", "place", "printable", "shorten", "tidy"]
 
 
 def path(full: str) -> str:
@@ -27,6 +30,12 @@ def tidy(text: str) -> str:
 def clip(text: str, width: int) -> str:
     """One line, at most ``width`` columns."""
     return shorten(tidy(text), width)
+
+
+def missing(coverage: dict[str, Any], console: Console) -> Iterator[str]:
+    """A line on the services whose agents did not give what they had recorded."""
+    if coverage["agents"] is not None and coverage["missing"]:
+        yield console.doubt(clip(coverage["says"], console.width))
 
 
 def pad(text: str, width: int) -> str:

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from concurrent.futures import Future
 from pathlib import Path
 
 from aftertrace.errors import Ambiguous, NotFound, UsageError
 from aftertrace.model import LogRecord, Span
-from aftertrace.store import groups, intake, kept, query, read, recordings, reference, rows, schema
+from aftertrace.store import fleet, groups, intake, kept, query, read, recordings, reference, rows, schema
 from aftertrace.store.engine import Engine
+from aftertrace.store.fleet import KeepRule
 from aftertrace.store.writer import Writer
 from aftertrace.wire import zstd
-from aftertrace.wire.bundle import Group, KeptTrace, TraceData
+from aftertrace.wire.bundle import Coverage, Group, KeptTrace, TraceData
+from aftertrace.wire.fleet import Mark
 
 _SHORTEST = 4  # digits of a prefix
 _SHOWN = 5  # candidates named when a prefix fits several
@@ -85,7 +88,8 @@ class Store:
         if not (spans or logs or keeps or pieces):
             raise NotFound("no-such-trace", f"Nothing is known of trace {trace_id}.", _HINT)
         whole, problems = recordings.assemble(pieces)
-        return TraceData(trace_id, spans, logs, whole, self._sources(whole), keeps, problems)
+        covered = fleet.coverage(self._engine, trace_id)
+        return TraceData(trace_id, spans, logs, whole, self._sources(whole), keeps, problems, covered)
 
     def _sources(self, whole: list[bytes]) -> dict[str, str]:
         hashes = recordings.source_hashes(whole)
@@ -153,6 +157,26 @@ class Store:
     def neighbours(self, trace_id: str, limit: int) -> list[str]:
         """Requests that were kept because they overlapped it."""
         return groups.neighbours(self._engine, trace_id, limit)
+
+    def recent_marks(self, seconds: float) -> list[Mark]:
+        """Of the traces that were kept within so many seconds, oldest first."""
+        return fleet.recent_marks(self._engine, seconds)
+
+    def recent_coverage(self, seconds: float) -> dict[str, Coverage]:
+        """By trace id, what changed within so many seconds."""
+        return fleet.recent_coverage(self._engine, seconds)
+
+    def submit_coverage(self, found: Mapping[str, Coverage]) -> Future[None]:
+        """By trace id; done when it is durable. Raises Unavailable when writing is behind."""
+        return self._writer.submit({"coverage": fleet.coverage_rows(found)})
+
+    def rules(self) -> list[KeepRule]:
+        """The rules that hold now, oldest first."""
+        return fleet.rules(self._engine)
+
+    def put_rule(self, rule: KeepRule) -> None:
+        """Durable when it returns; ``until_ns`` 0 removes it."""
+        self._writer.submit({"keep_rules": fleet.rule_rows([rule])}).result()
 
     def healthy(self) -> bool:
         """Whether it can take and answer."""

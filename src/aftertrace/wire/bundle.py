@@ -23,6 +23,29 @@ LIMIT = 1 << 30  # bytes of JSON that a reader takes
 
 
 @dataclass(frozen=True, slots=True)
+class AgentPart:
+    """What one agent had of a trace."""
+
+    agent: str
+    host: str
+    services: list[str]  # that it recorded when it was asked
+    shipped: list[str] = field(default_factory=list)  # services of which something was shipped
+    overwritten: list[str] = field(default_factory=list)  # services of which something had left its memory
+    horizon_s: float = 0.0  # how far back its memory reached
+    answered_s: float = -1.0  # after the trace was marked; below 0: it has not answered
+
+
+@dataclass(frozen=True, slots=True)
+class Coverage:
+    """How many agents were asked for a trace, had nothing, did not answer; ``agents``: those others, at most 64."""
+
+    asked: int
+    nothing: int
+    silent: int
+    agents: list[AgentPart]  # that had something, then those that did not answer
+
+
+@dataclass(frozen=True, slots=True)
 class TraceData:
     """One trace as it was received. ``recordings`` are whole ones, decompressed (docs/format.md)."""
 
@@ -33,6 +56,7 @@ class TraceData:
     sources: dict[str, str] = field(default_factory=dict)  # sha256 of the file's bytes -> its text
     keeps: list[Keep] = field(default_factory=list)  # in time order
     problems: list[str] = field(default_factory=list)  # what is missing of it, in sentences
+    coverage: Coverage | None = None  # None: no agent was asked
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,6 +195,14 @@ def _keep(data: dict[str, Any]) -> Keep:
     return Keep(**{**data, "attributes": map_from_json(data["attributes"])})
 
 
+def coverage_to_json(coverage: Coverage) -> dict[str, Any]:
+    return asdict(coverage)
+
+
+def coverage_from_json(data: Mapping[str, Any]) -> Coverage:
+    return Coverage(**{**data, "agents": [AgentPart(**one) for one in data["agents"]]})
+
+
 class _Resources:
     """Each different resource once."""
 
@@ -200,6 +232,7 @@ def dump(trace: TraceData) -> bytes:
         "recordings": [base64.b64encode(recording).decode("ascii") for recording in trace.recordings],
         "sources": trace.sources,
         "problems": trace.problems,
+        "coverage": coverage_to_json(trace.coverage) if trace.coverage is not None else None,
         "resources": resources.written,
     }
     return zstd.compress(json.dumps(data, separators=(",", ":")).encode())
@@ -247,4 +280,5 @@ def _read(content: Mapping[str, Any]) -> TraceData:
         sources=dict(content["sources"]),
         keeps=[_keep(keep) for keep in content["keeps"]],
         problems=list(content["problems"]),
+        coverage=coverage_from_json(content["coverage"]) if content.get("coverage") else None,
     )

@@ -57,6 +57,7 @@ class Call:
     marks: tuple[Mark, ...] = ()
     parts: tuple[Part, ...] = ()
     replies: tuple[Mapping[str, Any], ...] = ()  # to what was asked: {"id": ..., ...}
+    leaves: bool = False  # it ends: nobody need wait for its answers
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +90,7 @@ def call(data: bytes) -> Call:
         marks=_list(said.get("marks", []), _mark),
         parts=_list(said.get("parts", []), _part),
         replies=_list(said.get("replies", []), _asked),
+        leaves=said.get("leaves") is True,
     )
 
 
