@@ -50,7 +50,8 @@ def main() -> None:
         agents.append(Agent(place / str(number), server.otlp))
         children.append(Child(place / str(number), agents[-1].socket, f"service-{number}"))
     until(lambda: all(agent.status()["fleet"]["state"] == "on" for agent in agents))
-    marked, readable = [], []
+    marked: list[float] = []
+    readable: list[float] = []
     for _ in range(options.rounds):
         trace = failed(children)
         began = time.monotonic()

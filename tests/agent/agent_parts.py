@@ -62,8 +62,8 @@ def connect():
 def give_source():
     handover.send(line, handover.SourceFile(program, Path(program).read_bytes()))
 
-def request(act, kind=2, parent=None, status=0):
-    span = _native.Span("POST /pay", kind, parent, {"http.request.method": "POST"})
+def request(act, kind=2, parent=None, status=0, name="POST /pay"):
+    span = _native.Span(name, kind, parent, {"http.request.method": "POST"})
     token = _native.attach(span)
     try:
         act(span)
@@ -128,7 +128,7 @@ for order in sys.stdin:
         said = {}
     elif word == "load":
         for _ in range(int(rest)):
-            said = request(lambda span: [app["work"](n) for n in range(20)])
+            said = request(lambda span: [app["work"](n) for n in range(20)], name="POST /load")
     elif word == "stuck":
         request(kill)
     elif word == "source":
