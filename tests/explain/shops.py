@@ -1,4 +1,4 @@
-"""The shop as real recorded processes whose every request is kept, so that slow and usual ones can be compared.
+"""The shop as real recorded processes whose carts are kept when they are read, so that slow and usual ones compare.
 
 Latency is a trigger of the agent; here the gateway asks for each request to be kept, and what was asked about becomes
 a mark of latency, the others healthy siblings of its route, as the agent would say.
@@ -31,7 +31,7 @@ class KeepsAll:
     async def __call__(self, scope, receive, send):
         import aftertrace
 
-        if scope["type"] == "http" and scope["method"] == "GET":
+        if scope["type"] == "http" and scope["method"] == "GET" and scope["path"].count("/") > 1:
             aftertrace.keep("asked about")
         await self.inner(scope, receive, send)
 
@@ -92,8 +92,8 @@ def as_siblings(traces: list[TraceData]) -> list[TraceData]:
 
 @contextlib.contextmanager
 def keeping_shop(directory: Path, seed: int | None, big_cart: int = 1200) -> Iterator[tuple[Stage, Shop]]:
-    """A stage, and a shop of which each GET to the gateway is kept, until the end of the block. Its big cart has more
-    positions than the 60 of the demo, whose queries take one millisecond of eight."""
+    """A stage, and a shop of which each reading of a cart is kept, until the end of the block. Its big cart has
+    more positions than the 60 of the demo, whose queries take one millisecond of eight."""
     directory.mkdir(parents=True, exist_ok=True)
     with Stage.open(directory) as stage:
         stage.up()

@@ -68,7 +68,8 @@ def test_with_siblings(carts: tuple[Truth, list[TraceData]]) -> None:
 
 def test_asked_about_though_it_was_not_kept_for_that(carts: tuple[Truth, list[TraceData]]) -> None:
     truth, (slow, *healthy) = carts
-    check(asked(slow, as_siblings(healthy)), truth)
+    quick = sorted(healthy, key=lambda one: one.spans[0].end_ns - one.spans[0].start_ns)[:5]  # of a busy machine
+    check(asked(slow, as_siblings(quick)), truth)
 
 
 def test_without_siblings(carts: tuple[Truth, list[TraceData]]) -> None:

@@ -97,14 +97,18 @@ class Path:
         return sorted(found.values(), key=lambda row: -row.total_ns)
 
 
-def critical(tree: SpanTree, until_ns: int = 0, known: Mapping[str, int] | None = None) -> Path | None:
-    """The path of the request's longest root. ``until_ns``: the last that is known of it, for a span that never ended;
-    ``known``: by span id the time of its last step. None: there is no span, or it took no time."""
+def critical(
+    tree: SpanTree, until_ns: int = 0, known: Mapping[str, int] | None = None, root: Span | None = None
+) -> Path | None:
+    """The path of a part of the request, or of its longest root; None: there is no span, or it took no time.
+
+    ``until_ns``: the last that is known of it, for a span that never ended; ``known``: by span id the time of its last
+    step."""
     last = max([until_ns, *(max(one.start_ns, one.end_ns) for one in tree.spans.values())], default=0)
-    roots = [(one.end_ns or last) - one.start_ns for one in tree.roots]
-    if not roots or max(roots) <= 0:
+    roots = [root] if root is not None else tree.roots
+    root = max(roots, key=lambda one: (one.end_ns or last) - one.start_ns, default=None)
+    if root is None or (root.end_ns or last) <= root.start_ns:
         return None
-    root = tree.roots[roots.index(max(roots))]
     end = root.end_ns or last
     walk = _Walk(tree, root, last, known or {})
     return Path(root, root.start_ns, end, walk.segments(root.start_ns, end))

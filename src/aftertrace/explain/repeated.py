@@ -98,7 +98,9 @@ def _doubts(scene: Scene, loop: Loop, counted: Counted) -> list[str]:
 
 
 def _unsure(loop: Loop) -> list[str]:
-    """Without lines a frame's own calls to stores are not told apart by line."""
+    """Without lines a frame's own calls to stores are not told apart by line; one round may have been the reason."""
+    if loop.uneven:
+        return [f"one of the rounds took {duration(loop.longest_ns)} of it"]
     if loop.frame.level == "lines" or all(one.frame is not None for one in loop.rounds):
         return []
     return [f"which line of {loop.frame.code.qualname}: {levels.of_call(loop.frame)}"]

@@ -23,7 +23,7 @@ from aftertrace.reconstruct.tree import ENTRIES
 
 LEAST_ROUNDS = 3
 _NESTED = 0.8  # of a line's time that is one line's further in
-_ONE = 0.5  # of a line's time in one round: that one was slow, not the repetition
+_ONE = 0.5  # of a line's time in one round: that one was slow, unless the others are most of all that is left
 _MOST_DEEP = 1000
 _MOST_COMPARED = 2000  # rounds whose arguments are looked at
 _ENDS = (StepKind.RETURN, StepKind.UNWIND)
@@ -70,6 +70,15 @@ class Loop:
         return sum(one.end_ns - one.start_ns for one in self.rounds) // len(self.rounds)
 
     @property
+    def longest_ns(self) -> int:
+        return max(one.end_ns - one.start_ns for one in self.rounds)
+
+    @property
+    def uneven(self) -> bool:
+        """Whether one of the rounds took as long as all others."""
+        return self.longest_ns >= _ONE * self.times.total
+
+    @property
     def times(self) -> Intervals:
         return Intervals((one.start_ns, one.end_ns) for one in self.rounds)
 
@@ -92,6 +101,7 @@ class Parts:
         tree, pairs = scene.flow.tree, dict[str, list[tuple[int, int]]]()
         above: dict[str, tuple[str, ...]] = {}
         self.path = path
+        self.spans = scene.execution.spans
         self.segments = [(one, _above(scene, one.span, above)) for one in path.segments]
         for one, entries in self.segments:
             for entry in entries:
@@ -174,8 +184,8 @@ def loops(scene: Scene, parts: Parts) -> list[Loop]:
         loop = Loop(frame, line, own)
         times = loop.times
         loop.path_ns = times.common(parts.below(frame))
-        longest = max(one.end_ns - one.start_ns for one in own)
-        if loop.path_ns and longest < _ONE * times.total:
+        others, rest = loop.path_ns - loop.longest_ns, parts.path.duration_ns - loop.longest_ns
+        if loop.path_ns and (not loop.uneven or others >= _ONE * rest):
             found.append(loop)
     return sorted(found, key=lambda one: (-one.path_ns, one.frame.process, one.frame.first_step, one.line))
 

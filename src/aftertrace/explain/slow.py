@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from aftertrace.explain import repeated, stood
 from aftertrace.explain.company import Company
 from aftertrace.explain.finding import Finding
@@ -9,12 +11,17 @@ from aftertrace.explain.origin import Tracer
 from aftertrace.explain.path import Kind, Path, critical
 from aftertrace.explain.repeats import Parts
 from aftertrace.explain.scene import Scene
+from aftertrace.explain.stands import Stand, span_of, stands
 from aftertrace.explain.usual import Usual
+from aftertrace.model import Span
 from aftertrace.reconstruct.text import duration
+from aftertrace.reconstruct.tree import ENTRIES
 
 TRIGGERS = {"latency", "in-flight"}
 _OUTLIER = 3  # times the siblings' median
 _MOST_ROWS = 12
+_MOST_LINES = 3
+_MUCH = 0.1  # of the path
 
 
 def find(scene: Scene, tracer: Tracer, company: Company) -> Finding | None:  # noqa: ARG001 (what a Finder is given)
@@ -22,7 +29,8 @@ def find(scene: Scene, tracer: Tracer, company: Company) -> Finding | None:  # n
     path = whole(scene)
     if path is None:
         return None
-    usual = Usual(company.siblings())
+    part = path.root if path.root.parent_id in scene.execution.spans else None
+    usual = Usual(company.siblings(), part)
     kept = bool(TRIGGERS & {one.trigger for one in scene.execution.keeps if one.role == "failure"})
     if not kept and not (usual.known and path.duration_ns >= _OUTLIER * usual.median_ns):
         return None
@@ -34,32 +42,70 @@ def find(scene: Scene, tracer: Tracer, company: Company) -> Finding | None:  # n
 
 
 def whole(scene: Scene) -> Path | None:
-    """The request's critical path, to the last that is known of what has not ended."""
+    """The critical path of the request, or of its part that was kept for being slow and for which nobody waited; to the
+    last that is known of what has not ended."""
     steps, keeps = scene.execution.steps, scene.execution.keeps
     known = {step.span_id: step.time_ns for step in steps if step.activation}
     asked = [one.time_ns for one in keeps if one.trigger == "in-flight"]
-    return critical(scene.flow.tree, max([steps[-1].time_ns if steps else 0, *asked]), known)
+    until = max([steps[-1].time_ns if steps else 0, *asked])
+    path = critical(scene.flow.tree, until, known)
+    alone = _alone(scene, path) if path is not None else None
+    return critical(scene.flow.tree, until, known, alone) if alone is not None else path
+
+
+def _alone(scene: Scene, path: Path) -> Span | None:
+    """The part of the request that was kept for being slow, where the request as a whole was not and ended before it:
+    a queue's consumer, a server that went on after its answer."""
+    slow = [one for one in scene.execution.keeps if one.trigger in TRIGGERS and one.role == "failure"]
+    services = {one.service for one in slow}
+    if not slow or path.root.service in services:
+        return None
+    parts = [one for one in scene.execution.spans.values() if one.kind in ENTRIES and one.service in services]
+    after = [one for one in parts if one.end_ns > path.end_ns]
+    return max(after, key=lambda one: one.end_ns - one.start_ns, default=None)
 
 
 def _cause(scene: Scene, parts: Parts, usual: Usual, company: Company) -> Finding:
     """The best that is known: proven before likely, repeated work before one slow thing."""
     again = repeated.find(scene, parts, usual, company)
-    if again is not None and again.status == "verified":
+    if again is not None:
         return again
     line = stood.line(scene, parts, usual)
     if line is not None and line.status == "verified":
         return line
-    found = again or stood.call(scene, parts, usual) or line
-    return found or Finding("slow", "unknown", "no line made most of it", unknown=[_spread(parts.path, usual)])
+    found = stood.call(scene, parts, usual) or line
+    if found is not None:
+        return found
+    lines = [_stood(scene, one, parts) for one in stands(scene, parts)[:_MOST_LINES]]
+    unknown = [_spread(parts.path, usual, lines)]
+    return Finding("slow", "unknown", "no line made most of it", unknown=unknown, details={"lines": lines})
 
 
-def _spread(path: Path, usual: Usual) -> str:
-    """What grew most, or where nothing is usual what is most."""
+def _stood(scene: Scene, stand: Stand, parts: Parts) -> dict[str, Any]:
+    code = stand.frame.code
+    return {
+        "service": scene.execution.processes[stand.frame.process].service,
+        "path": code.path,
+        "function": code.qualname,
+        "lines": list(stand.lines),
+        "total_ns": stand.total_ns,
+        "share": stand.total_ns / parts.path.duration_ns,
+    }
+
+
+def _spread(path: Path, usual: Usual, lines: list[dict[str, Any]]) -> str:
+    """What grew most, or where nothing is usual what is most, and its service's longest lines."""
     rows = path.rows()
     before = {id(row): usual.total(row) if usual.known else 0 for row in rows}
     most = max(rows, key=lambda row: row.total_ns - before[id(row)])
-    said = f"which line made it slow: the most is {most.service}, {most.what}, {duration(most.total_ns)}"
-    return f"{said}, usually {duration(before[id(most)])}" if usual.known else said
+    said = f"which line: {most.service}, {most.what} took {duration(most.total_ns)}"
+    said += f" (usually {duration(before[id(most)])})" if usual.known else ""
+    longest = [
+        f"{one['path'].rpartition('/')[2]}:{span_of(one['lines'])} {duration(one['total_ns'])}"
+        for one in lines
+        if one["share"] >= _MUCH and one["service"] == most.service and most.kind is Kind.CODE
+    ]
+    return f"{said}, longest at {', '.join(longest)}" if longest else said
 
 
 def _where(parts: Parts, usual: Usual) -> dict[str, object]:
@@ -84,7 +130,15 @@ def _where(parts: Parts, usual: Usual) -> dict[str, object]:
         told.append({"service": "", "what": f"{len(rest)} others", "kind": "other", "count": count, "total_ns": total,
                      "share": total / path.duration_ns, "usual_ns": None})  # fmt: skip
     known = usual.to_json() if usual.durations else None
-    return {"duration_ns": path.duration_ns, "ended": bool(path.root.end_ns), "usual": known, "where": told}
+    inner = path.root.parent_id in parts.spans
+    part = {"service": path.root.service, "name": path.root.name} if inner else None
+    return {
+        "part": part,
+        "duration_ns": path.duration_ns,
+        "ended": bool(path.root.end_ns),
+        "usual": known,
+        "where": told,
+    }
 
 
 def _small(path: Path, found: Finding) -> list[str]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import ast
 from bisect import bisect_left
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 from aftertrace.explain import texts
@@ -127,6 +127,11 @@ def _next(scene: Scene, step: Step, frame: Frame | None) -> _Run:
     if step.kind is StepKind.START and frame.level == "lines":
         return _Run(step, frame)
     return _Run(step, frame, [step.line] if step.line else [], step=step.index)
+
+
+def span_of(lines: Sequence[int]) -> str:
+    """``20-23``, ``20``"""
+    return f"{lines[0]}-{lines[-1]}" if len(lines) > 1 else f"{lines[0]}"
 
 
 # -- what a line waits for

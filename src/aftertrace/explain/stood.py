@@ -10,7 +10,7 @@ from aftertrace.explain.hops import Link
 from aftertrace.explain.path import Kind, Row
 from aftertrace.explain.repeats import Parts
 from aftertrace.explain.scene import Scene
-from aftertrace.explain.stands import Stand, likeliest, stands, waits
+from aftertrace.explain.stands import Stand, likeliest, span_of, stands, waits
 from aftertrace.explain.usual import LEAST_SIBLINGS, Usual, quantile
 from aftertrace.reconstruct import levels
 from aftertrace.reconstruct.execution import Frame
@@ -105,10 +105,11 @@ def _line(scene: Scene, parts: Parts, usual: Usual, stand: Stand) -> Finding | N
     kind = waits(scene, stand.frame, number, stand.step, suspended=stand.suspended)
     doubts = [*_doubts(scene, stand, kind, sure=sure), *_few(stand, before), *small]
     times = f", in {stand.count:,} pieces" if stand.count > 1 else ""
+    where = "here" if sure or kind or len(stand.lines) == 1 else f"at lines {span_of(stand.lines)}"
     return Finding(
         kind="slow",
         status="likely" if doubts else "verified",
-        says=f"{_WORDS[kind]} here for {duration(stand.total_ns)}{times}{_usually(before)}",
+        says=f"{_WORDS[kind]} {where} for {duration(stand.total_ns)}{times}{_usually(before)}",
         links=[_link(scene, stand.frame, number, stand.step)],
         doubts=doubts,
         unknown=["who held the lock"] if kind == "lock" else [],
@@ -119,9 +120,10 @@ def _line(scene: Scene, parts: Parts, usual: Usual, stand: Stand) -> Finding | N
 def _doubts(scene: Scene, stand: Stand, kind: str, *, sure: bool) -> list[str]:
     if stand.frame.level != "lines":
         return [_without_lines(stand.frame)]
-    first, last = stand.lines[0], stand.lines[-1]
     if not sure:
-        return [f"the time is that of lines {first}-{last} together: lines carry no times of their own"]
+        return [f"the time is that of lines {span_of(stand.lines)} together: lines carry no times of their own"]
+    if stand.count > 1:
+        return [f"one of {stand.count:,} times took {duration(stand.longest_ns)} of it"]
     if scene.execution.gaps:
         return ["what was lost of the recording may have run meanwhile"]
     return [] if kind else ["the process may have been stopped there: by its garbage collector, by other processes"]

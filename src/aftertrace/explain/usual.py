@@ -13,6 +13,7 @@ from aftertrace.explain.path import Kind, Path, Row, critical
 from aftertrace.explain.repeats import Parts, Place
 from aftertrace.explain.scene import Scene
 from aftertrace.explain.stands import Stand, stands
+from aftertrace.model import Span
 
 MOST = 0.5  # of the path: what makes a request slow
 LEAST_SIBLINGS = 5  # of which something is said to be usual
@@ -44,8 +45,9 @@ class Counted:
 class Usual:
     """The healthy siblings of a request, each with its critical path."""
 
-    def __init__(self, siblings: Iterable[Scene]) -> None:
-        found = [(one, critical(one.flow.tree)) for one in siblings]
+    def __init__(self, siblings: Iterable[Scene], part: Span | None = None) -> None:
+        """``part``: not the whole requests, but what has the name of this one in its service."""
+        found = [(one, _path(one, part)) for one in siblings]
         self.siblings: list[tuple[Scene, Path]] = [(scene, path) for scene, path in found if path is not None]
         self.durations = sorted(path.duration_ns for _, path in self.siblings)
         self._rows: list[dict[tuple[str, Kind, str], int]] | None = None
@@ -113,6 +115,14 @@ class Usual:
                 fits = [one for one in fits if repeats.place(scene, one.frame, place.line) == place]
                 found.append(sum(one.total_ns for one in fits))
         return found
+
+
+def _path(scene: Scene, part: Span | None) -> Path | None:
+    if part is None:
+        return critical(scene.flow.tree)
+    own = [one for one in scene.execution.spans.values() if (one.service, one.name) == (part.service, part.name)]
+    longest = max(own, key=lambda one: one.end_ns - one.start_ns, default=None)
+    return critical(scene.flow.tree, root=longest) if longest is not None and longest.end_ns else None
 
 
 def quantile(ordered: Sequence[int], share: float) -> int:

@@ -25,7 +25,10 @@ def where(finding: Part, console: Console) -> Iterator[str]:
     if usual is not None:
         about += f"; p50 {duration(usual['p50_ns'])}, p99 {duration(usual['p99_ns'])} of {usual['n']} healthy siblings"
     ended = "" if finding["ended"] else " SO FAR"
-    yield console.bold(f"WHERE {duration(finding['duration_ns'])}{ended} WENT") + console.dim(f" ({about})")
+    part = finding["part"]
+    of = f" OF {tidy(part['service'])} {tidy(part['name'])}" if part is not None else ""
+    title = clip(f"WHERE {duration(finding['duration_ns'])}{of}{ended} WENT", 60)
+    yield console.bold(title) + console.dim(" " + clip(f"({about})", max(console.width - len(title) - 1, 20)))
     rows = [one for one in finding["where"] if one["kind"] not in {"code", "unrecorded", "other"}]
     shown = [one for one in rows if one["share"] >= _LEAST_SHARE][:_MOST_ROWS]
     yield from _rows(shown, finding, console)
