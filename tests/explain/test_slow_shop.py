@@ -19,13 +19,13 @@ from .shops import Traces, as_siblings, fetched, keeping_shop, kept_for
 pytestmark = [pytest.mark.whole, pytest.mark.timeout(300)]
 
 CUSTOMERS = 9
-POSITIONS = 1200
+POSITIONS = 120  # traffic.py's big cart
 
 
 @pytest.fixture(scope="module", params=[None, 977], ids=["base", "second"])
 def carts(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[Truth, list[TraceData]]:
     """The ground truth, and all carts that were read, the big one first."""
-    with keeping_shop(tmp_path_factory.mktemp("slow") / "run", request.param, POSITIONS) as (stage, shop):
+    with keeping_shop(tmp_path_factory.mktemp("slow") / "run", request.param) as (stage, shop):
         shop.traffic("customers", "--count", str(CUSTOMERS), "--pause", "0")
         seen = shop.traffic("fault", "3")
         assert POSITIONS in seen.values()
