@@ -83,7 +83,7 @@ def decision(read: Access, write: Access, column: str, seen: Scalar) -> Decision
     above = {id(frame): step for frame, step in _above(scene, write.frame, write.step.index)}
     for frame, step in _above(scene, read.frame, read.step.index):
         if id(frame) in above:
-            found = _in(read, write, frame, (step, above[id(frame)]), column, seen)
+            found = _in((read, write), frame, (step, above[id(frame)]), (column, seen))
             return found if found is not None and (found.tests or found.computed) else None
     return None
 
@@ -99,9 +99,8 @@ def _above(scene: Scene, frame: Frame, step: int) -> Iterator[tuple[Frame, int]]
         frame, step = caller, entered.step
 
 
-def _in(
-    read: Access, write: Access, frame: Frame, steps: tuple[int, int], column: str, seen: Scalar
-) -> Decision | None:
+def _in(pair: tuple[Access, Access], frame: Frame, steps: tuple[int, int], told: tuple[str, Scalar]) -> Decision | None:
+    (read, write), (column, seen) = pair, told
     scene = read.scene
     ran, wrote_at = scene.line_before(frame, steps[0]), scene.line_before(frame, steps[1])
     if ran is None or wrote_at is None or ran >= wrote_at:

@@ -117,7 +117,7 @@ class Access:
 def accesses(scene: Scene) -> list[Access]:
     """A request's readable statements, in order."""
     ends = {step.span_id: step.index for step in scene.execution.steps if step.kind is StepKind.SPAN_END}
-    found = []
+    found = list[Access]()
     for step in scene.execution.steps:
         if step.kind is StepKind.SPAN_START and step.activation and len(found) < _MOST and step.span_id in ends:
             access = _access(scene, step, ends[step.span_id])

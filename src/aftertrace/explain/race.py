@@ -19,7 +19,7 @@ from aftertrace.explain.interleaving import Access, Row, accesses
 from aftertrace.explain.origin import Tracer
 from aftertrace.explain.scene import Scene
 from aftertrace.model import Scalar
-from aftertrace.reconstruct.execution import StepKind
+from aftertrace.reconstruct.execution import Step, StepKind
 
 _MOST_PAIRS = 40  # reads and writes of one row, of one request
 _CLOCK, _VALUES = "one host clock", "the values allow no other"
@@ -279,15 +279,15 @@ def _events(scene: Scene, request: int, victim: Decision) -> Iterator[dict[str, 
         said = f"{one.statement.verb} {one.statement.table}"
         seen = one.seen(victim.column) if not one.writes else None
         said += f" -> {seen!r}" if seen is not None else ""
-        yield _event(request, one.end_ns, one.step.line, one.frame.code.path, said, one.step.address)
+        yield _event(request, one.end_ns, one.step, one.frame.code.path, said)
     for pair in decisions(scene):
         for test in pair.tests:
             came = pair.outcome(test)
             if pair.read.row() == row and came is not None and pair.name:
                 step, said = scene.step(test.step), f"{scene.source_line(pair.frame, test.line).rstrip(':')} -> {came}"
                 raw = step.time_ns - scene.execution.processes[step.process].skew_ns
-                yield _event(request, raw, test.line, pair.frame.code.path, said, step.address)
+                yield _event(request, raw, step, pair.frame.code.path, said)
 
 
-def _event(request: int, ns: int, line: int, path: str, text: str, address: str) -> dict[str, Any]:
-    return {"request": request, "ns": ns, "line": line, "path": path, "text": text, "address": address}
+def _event(request: int, ns: int, step: Step, path: str, text: str) -> dict[str, Any]:
+    return {"request": request, "ns": ns, "line": step.line, "path": path, "text": text, "address": step.address}

@@ -73,8 +73,8 @@ def _tokens(text: str) -> list[tuple[str, str]] | None:
     return found
 
 
-class _Unreadable(Exception):  # noqa: N818 (no error: the reader's way out)
-    pass
+class _Unreadable(Exception):
+    """No error: the reader's way out."""
 
 
 class _Reader:
@@ -112,7 +112,7 @@ class _Reader:
         return self._tokens[self._at][1].lower() if self._at < len(self._tokens) else ""
 
     def _word(self, word: str) -> None:
-        if self._next() != ("name", word) and self._tokens[self._at - 1][1].lower() != word:
+        if self._next()[1].lower() != word:
             raise _Unreadable
 
     def _name(self) -> str:
