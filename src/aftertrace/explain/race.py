@@ -7,17 +7,19 @@ can come about in no other order. Nothing can have been held meanwhile: it would
 
 from __future__ import annotations
 
+import ast
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from aftertrace.explain import texts
 from aftertrace.explain.company import Company
 from aftertrace.explain.deciding import Decision, Test, decision
 from aftertrace.explain.finding import Finding
 from aftertrace.explain.hops import Link
 from aftertrace.explain.interleaving import Access, Row, accesses
 from aftertrace.explain.origin import Tracer
-from aftertrace.explain.scene import Scene
+from aftertrace.explain.scene import Point, Scene
 from aftertrace.model import Scalar
 from aftertrace.reconstruct.execution import Step, StepKind
 
@@ -98,7 +100,8 @@ def _raced(pair: Decision, others: Sequence[tuple[Scene, list[Access]]]) -> _Rac
     now: Scalar = pair.seen
     for write in between:
         now = write.applied(pair.column, now) if not write.guarded(row) else None
-    proven = _values(pair, now)
+    later = [write for _, known in others for write in known if _after(pair, write, row)]
+    proven = _values(pair, now) if not later else None
     if proven is False:
         return None
     clock = all(_certain(pair, write) for write in between)
@@ -107,6 +110,8 @@ def _raced(pair: Decision, others: Sequence[tuple[Scene, list[Access]]]) -> _Rac
         race.doubts.append("that the other wrote in between is what their times say, and these overlap")
     if proven is None and any(write.process.service != pair.read.process.service for write in between):
         race.doubts.append("that both mean the same database is not recorded")
+    if not proven and not all(map(_committed, between)):
+        race.doubts.append("that the other's change was committed is not recorded")
     if now is None:
         race.doubts.append("what the other made of it is not recorded")
     elif now == pair.seen:
@@ -142,6 +147,46 @@ def _lies_between(pair: Decision, write: Access, row: Row, other: Scene) -> bool
 
 def _certain(pair: Decision, write: Access) -> bool:
     return pair.read.end_ns <= write.start_ns and write.end_ns <= pair.write.start_ns
+
+
+def _after(pair: Decision, write: Access, row: Row) -> bool:
+    """Whether another write may lie between this one and the look at what came of it."""
+    look = after(pair)
+    inside = look is not None and pair.write.end_ns < write.end_ns and write.start_ns < look.end_ns
+    return inside and look is not None and look.start_ns > write.end_ns and write.writes and write.touches(row)
+
+
+def _committed(write: Access) -> bool:
+    """Whether a line that commits ran after a write, and nothing was raised: else it may have been rolled back."""
+    scene = write.scene
+    committed = _in_connection(write)
+    for step in scene.execution.steps[write.ended :]:
+        if step.process != write.frame.process or step.kind not in {StepKind.LINE, StepKind.RAISE}:
+            continue
+        if step.kind is StepKind.RAISE and not committed:
+            return False
+        frame = scene.execution.frame(step)
+        statement = scene.statement(frame, step.line) if frame is not None and step.kind is StepKind.LINE else None
+        if isinstance(statement, ast.Expr):
+            names = {texts.called(one) for one in texts.calls(statement)}
+            if "rollback" in names and not committed:
+                return False
+            committed = committed or "commit" in names
+    return committed
+
+
+def _in_connection(write: Access) -> bool:
+    """Within ``with connection:``, which commits."""
+    scene, frame = write.scene, write.frame
+    text, statement = scene.text_of(frame), scene.statement(frame, write.step.line)
+    for above in text.above(statement) if text is not None and statement is not None else ():
+        for item in above.items if isinstance(above, ast.With) else ():
+            held = scene.evaluate(
+                Point(frame, item.context_expr, write.step.index, write.step.index), item.context_expr
+            )
+            if held is not None and held.type.rpartition(".")[2] == "Connection":
+                return True
+    return False
 
 
 def _one_clock(one: Access, other: Access) -> bool:
@@ -253,8 +298,10 @@ class _Telling:
     def _wrong(self, own: Decision) -> str:
         """What the row was worth in the end, and what the program said of it."""
         kept = self._kept(own)
-        look = after(own) or after(self.victim)
-        words = [f"{own.column} is {look.seen(own.column)!r} after the write"] if look is not None else []
+        look = after(self.victim)
+        words = (
+            [f"{self.victim.column} is {look.seen(self.victim.column)!r} after the write"] if look is not None else []
+        )
         words += [f"{kept.says.removeprefix('kept: ')!r} at :{kept.line}"] if kept is not None else []
         return ", ".join(words)
 
