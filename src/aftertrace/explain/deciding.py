@@ -45,6 +45,7 @@ class Decision:
     value: Value | None
     seen: Scalar  # what the read gave for the column
     tests: list[Test] = field(default_factory=list)
+    known: list[Access] = field(default_factory=list, repr=False)  # all of the request's
     computed: bool = False  # the write's value is computed from it, and stored as it is
 
     @property

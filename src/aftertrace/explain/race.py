@@ -55,8 +55,15 @@ def _asked_for(scene: Scene) -> bool:
 
 def decisions(scene: Scene) -> list[Decision]:
     """Writes of a request that rest on what it read of the same row before."""
-    known, found = accesses(scene), list[Decision]()
-    for at, write in enumerate(known[:_MOST_PAIRS]):
+    found = list[Decision]()
+    if not any(
+        "UPDATE" in f"{one.attributes.get('db.query.text', '')!s}".upper() for one in scene.execution.spans.values()
+    ):
+        return found
+    known = accesses(scene)
+    for at, write in enumerate(known):
+        if len(found) >= _MOST_PAIRS:
+            break
         for change in write.statement.changes:
             for read in reversed(known[:at]):
                 row = read.row()
@@ -65,6 +72,7 @@ def decisions(scene: Scene) -> list[Decision]:
                 seen = read.seen(change.column)
                 pair = decision(read, write, change.column, seen) if seen is not None else None
                 if pair is not None:
+                    pair.known = known
                     found.append(pair)
                 break
     return found
@@ -73,7 +81,7 @@ def decisions(scene: Scene) -> list[Decision]:
 def after(pair: Decision) -> Access | None:
     """The request's next look at what it wrote, before it writes there again."""
     row = pair.read.row()
-    for one in accesses(pair.scene):
+    for one in pair.known:
         if one.step.index > pair.write.ended and row is not None and one.touches(row):
             return one if not one.writes and one.seen(pair.column) is not None else None
     return None
