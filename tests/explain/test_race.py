@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from aftertrace import _native
 from aftertrace.explain.why import ask
 from aftertrace.show import why as rendering
 from aftertrace.show.console import Console
@@ -116,7 +117,13 @@ PAUSE = 0.4
 
 
 def pair(
-    directory: Path, text: str, *, pieces: int = 1, skus: tuple[str, str] = ("A", "A"), processes: int = 1
+    directory: Path,
+    text: str,
+    *,
+    pieces: int = 1,
+    skus: tuple[str, str] = ("A", "A"),
+    processes: int = 1,
+    level: int = _native.LEVEL_LINES,
 ) -> tuple[TraceData, TraceData]:
     """The one that reads first and writes last, and the one that comes in between."""
     database = directory / "stock.db"
@@ -126,7 +133,7 @@ def pair(
     db.close()
     names = ["app", "app2"][:processes]
     program = (_HEAD + text).replace("  # cause", "")
-    with running(directory, dict.fromkeys(names, program)) as services:
+    with running(directory, dict.fromkeys(names, program), level) as services:
 
         def send(name: str, sku: str, pause: float) -> str:
             return services.request(name, "/take", {"db": str(database), "sku": sku, "pause": pause})
@@ -260,3 +267,15 @@ def test_a_decision_that_still_held(tmp_path: Path) -> None:
 def test_alone(tmp_path: Path) -> None:
     one, other = pair(tmp_path, CHECK)
     none(ask(Traces([kept_for(one, "keep"), replace(other)], []), reference=one.trace_id).to_json())
+
+
+def test_without_lines_nothing_is_said(tmp_path: Path) -> None:
+    victim, other = pair(tmp_path, CHECK, level=_native.LEVEL_CALLS)
+    none(asked(victim, other))
+
+
+def test_where_the_other_was_not_recorded(tmp_path: Path) -> None:
+    victim, other = pair(tmp_path, CHECK)
+    none(asked(victim, replace(other, recordings=[], sources={})))  # its spans say when, not on which row
+    none(asked(victim, replace(other, sources={})))
+    none(asked(replace(victim, sources={}), other))
