@@ -124,6 +124,7 @@ def pair(
     skus: tuple[str, str] = ("A", "A"),
     processes: int = 1,
     level: int = _native.LEVEL_LINES,
+    unknown: bool = False,
 ) -> tuple[TraceData, TraceData]:
     """The one that reads first and writes last, and the one that comes in between."""
     database = directory / "stock.db"
@@ -144,6 +145,10 @@ def pair(
         slow = threading.Thread(target=lambda: ids.append(send(names[0], skus[0], PAUSE)))
         slow.start()
         time.sleep(PAUSE / 2)
+        if unknown:  # one that took a piece and was not kept
+            with sqlite3.connect(database) as db:
+                db.execute("UPDATE stock SET pieces = pieces - 1 WHERE sku = 'A'")
+            db.close()
         quick = send(names[-1], skus[1], 0)
         slow.join()
         return services.trace(ids[0]), services.trace(quick)
@@ -267,6 +272,14 @@ def test_a_decision_that_still_held(tmp_path: Path) -> None:
 def test_alone(tmp_path: Path) -> None:
     one, other = pair(tmp_path, CHECK)
     none(ask(Traces([kept_for(one, "keep"), replace(other)], []), reference=one.trace_id).to_json())
+
+
+def test_one_of_those_in_between_is_not_known(tmp_path: Path) -> None:
+    """Its write upon what the known one had left proves the order all the same."""
+    victim, other = pair(tmp_path, CHECK, pieces=2, unknown=True)
+    finding = race(asked(victim, other), CHECK, "check-then-act")
+    assert "the values allow no other" in finding["order"]
+    assert finding["wrong"].startswith("pieces is -1")
 
 
 def test_without_lines_nothing_is_said(tmp_path: Path) -> None:

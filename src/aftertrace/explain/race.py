@@ -80,9 +80,13 @@ def decisions(scene: Scene) -> list[Decision]:
 
 def after(pair: Decision) -> Access | None:
     """The request's next look at what it wrote, before it writes there again."""
+    return _look(pair.known, pair.write, pair)
+
+
+def _look(known: list[Access], write: Access, pair: Decision) -> Access | None:
     row = pair.read.row()
-    for one in pair.known:
-        if one.step.index > pair.write.ended and row is not None and one.touches(row):
+    for one in known:
+        if one.step.index > write.ended and row is not None and one.touches(row):
             return one if not one.writes and one.seen(pair.column) is not None else None
     return None
 
@@ -112,6 +116,11 @@ def _raced(pair: Decision, others: Sequence[tuple[Scene, list[Access]]]) -> _Rac
     proven = _values(pair, now) if not later else None
     if proven is False:
         return None
+    if proven is None and not later:
+        known = next(known for other, known in others if other is between[-1].scene)
+        last, exact = _look(known, between[-1], pair), _before(pair)
+        if last is not None and exact is not None and last.seen(pair.column) == exact != pair.seen:
+            now, proven = exact, True  # it wrote upon the very value that the other had left, whoever wrote before
     clock = all(_certain(pair, write) for write in between)
     race = _Race(pair, between, _order(clock=clock, proven=proven is True), now, None)
     if not race.order:
@@ -213,6 +222,16 @@ def _values(pair: Decision, now: Scalar) -> bool | None:
         return None
     found = look.seen(pair.column)
     return True if found == then else False if found == alone else None
+
+
+def _before(pair: Decision) -> Scalar:
+    """What the row was worth when it was written, by what it was worth after; None: not known."""
+    look, change = after(pair), pair.write.change(pair.column)
+    found = look.seen(pair.column) if look is not None else None
+    worth = pair.write.worth(change.term) if change is not None and change.term is not None and change.sign else None
+    if change is None or not isinstance(found, int | float) or not isinstance(worth, int | float):
+        return None
+    return found + worth if change.sign == "-" else found - worth
 
 
 def _order(*, clock: bool, proven: bool) -> str:
