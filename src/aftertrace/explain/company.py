@@ -12,7 +12,7 @@ from aftertrace.reconstruct.build import build
 from aftertrace.reconstruct.execution import Execution
 from aftertrace.wire.bundle import Group
 
-SIBLINGS, NEIGHBOURS, MEMBERS = 24, 8, 24
+SIBLINGS, NEIGHBOURS, MEMBERS = 24, 12, 24
 _MOST_GROUPS = 1000
 _MOST_HELD = 64  # of all of them: each is a whole execution
 _MOST_STEPS, _LEAST = 300_000, 3  # of each kind: to build 40,000 takes a second; so many requests in any case

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 from dataclasses import dataclass, field
 
-from aftertrace.explain import calls, death, passing, shed, silence, slow, suspects, swallowed
+from aftertrace.explain import calls, death, passing, race, shed, silence, slow, suspects, swallowed
 from aftertrace.explain.blame import Verdict, judge
 from aftertrace.explain.company import Company
 from aftertrace.explain.death import Death
@@ -17,7 +17,12 @@ from aftertrace.explain.suspects import Site
 from aftertrace.reconstruct import levels
 
 _MOST_PARTS = 30  # services on one way
-FINDERS: tuple[Finder, ...] = (silence.find, slow.find, swallowed.find)  # asked in this order where nothing failed
+FINDERS: tuple[Finder, ...] = (
+    silence.find,
+    race.find,
+    slow.find,
+    swallowed.find,
+)  # asked in this order where nothing failed
 
 
 @dataclass(slots=True)

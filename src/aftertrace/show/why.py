@@ -7,15 +7,16 @@ from datetime import UTC, datetime
 from typing import Any
 
 from aftertrace.reconstruct.text import duration
-from aftertrace.show import slow, words
+from aftertrace.show import race, slow, words
 from aftertrace.show.console import Console
 from aftertrace.show.words import clip, moment, pad, path, place, shorten, tidy
 
 type Part = dict[str, Any]
 type Block = Callable[[Part, Console], Iterator[str]]
 
-_ABOVE: dict[str, Block] = {"slow": slow.where}  # by the kind of the finding
-_BELOW: dict[str, Block] = {"slow": slow.rounds, "silence": slow.standing}
+_ABOVE: dict[str, Block] = {"slow": slow.where, "race": race.wrong}  # by the kind of the finding
+_BELOW: dict[str, Block] = {"slow": slow.rounds, "silence": slow.standing, "race": race.beside}
+_WHOLE = {"race"}  # kinds whose own block tells how it got there
 
 _MOST_LINKS, _LEAST_LINKS = 9, 4
 _MOST_VALUES = 3
@@ -34,6 +35,8 @@ def render(answer: Part, console: Console) -> str:
     lines += words.missing(answer["coverage"], console)
     lines += [*_found(_ABOVE, answer, console), *_cause(answer, console), *_found(_BELOW, answer, console)]
     rest = list(_rest(answer, console))
+    if answer["finding"] is not None and answer["finding"]["kind"] in _WHOLE:
+        return "\n".join([*lines, *rest])
     most = min(max(_MOST_LINES - len(lines) - len(rest) - 2, _LEAST_LINKS), _MOST_LINKS)
     return "\n".join([*lines, *_chain(answer["chain"], most, console), *rest])
 
