@@ -126,7 +126,7 @@ def test_nothing_healthy_is_called(played: Played) -> None:
         assert (said["cause"]["status"], said["finding"]) == ("unknown", None)
 
 
-@pytest.mark.parametrize("trigger", ["handled-exception", "latency", "sibling"])
+@pytest.mark.parametrize("trigger", ["handled-exception", "keep", "sibling"])
 def test_a_mistyped_coupon_is_not_called(played: Played, trigger: str) -> None:
     failing = marked(played.mistyped, trigger, played.truths[2].service)
     said = Requests([failing], played.healthy).why()
