@@ -23,13 +23,14 @@ _KEEPING = """
 
 class KeepsAll:
     def __init__(self, inner):
-        self.inner = inner
+        self.inner, self.count = inner, 0
 
     async def __call__(self, scope, receive, send):
         import aftertrace
 
         if scope["type"] == "http":
-            aftertrace.keep("asked about")
+            self.count += 1
+            aftertrace.keep(f"asked about {self.count}")  # many of one reason would be a storm
         await self.inner(scope, receive, send)
 
 
@@ -68,5 +69,5 @@ def checkouts(stage: Stage, count: int, seconds: float = 40) -> list[TraceData]:
 
 def marked(trace: TraceData, trigger: str, service: str, group: str = "") -> TraceData:
     """As the agent would have kept it."""
-    keep = replace(trace.keeps[0], trigger=trigger, service=service, reason="", group=group)
+    keep = replace(trace.keeps[0], trigger=trigger, service=service, reason="", group=group, role="failure")
     return replace(trace, keeps=[keep])

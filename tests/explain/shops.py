@@ -25,13 +25,14 @@ _KEEPING = """
 
 class KeepsAll:
     def __init__(self, inner):
-        self.inner = inner
+        self.inner, self.count = inner, 0
 
     async def __call__(self, scope, receive, send):
         import aftertrace
 
         if scope["type"] == "http" and scope["method"] == "GET" and scope["path"].count("/") > 1:
-            aftertrace.keep("asked about")
+            self.count += 1
+            aftertrace.keep(f"asked about {self.count}")  # many of one reason would be a storm
         await self.inner(scope, receive, send)
 
 
@@ -64,7 +65,7 @@ class Traces:
         return []
 
     def members(self, group: str, limit: int) -> list[str]:
-        return self._members[:limit] if group == GROUP else []
+        return self._members[:limit] if group == GROUP else []  # others are the agent's own
 
     def siblings(self, trace_id: str, limit: int) -> list[str]:
         return [one for one in self._siblings if one != trace_id][:limit]

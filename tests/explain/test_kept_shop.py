@@ -88,6 +88,17 @@ def test_ground_truth(played: Played, fault: int) -> None:
 
 
 @pytest.mark.parametrize("fault", TRIGGERS)
+def test_the_agent_found_it_too(played: Played, fault: int) -> None:
+    """What `marked` stands for: the agent kept it for the same reason; with its own words the answer is the same."""
+    trace, truth = played.faults[fault], played.truths[fault]
+    keeps = [one for one in trace.keeps if (one.trigger, one.service) == (TRIGGERS[fault], truth.raised_in)]
+    assert keeps
+    assert any(truth.exception in one.reason for one in keeps)
+    said = Requests([replace(trace, keeps=keeps)], played.healthy).why()
+    assert (miss(said, truth, played.root), said["cause"]["status"]) == ("", "verified")
+
+
+@pytest.mark.parametrize("fault", TRIGGERS)
 def test_siblings_had_other_values_there(played: Played, fault: int) -> None:
     said = played.asked(fault).why()
     (proof,) = said["evidence"]
@@ -115,7 +126,7 @@ def test_nothing_healthy_is_called(played: Played) -> None:
         assert (said["cause"]["status"], said["finding"]) == ("unknown", None)
 
 
-@pytest.mark.parametrize("trigger", ["handled-exception", "latency", "sibling"])
+@pytest.mark.parametrize("trigger", ["handled-exception", "keep", "sibling"])
 def test_a_mistyped_coupon_is_not_called(played: Played, trigger: str) -> None:
     failing = marked(played.mistyped, trigger, played.truths[2].service)
     said = Requests([failing], played.healthy).why()

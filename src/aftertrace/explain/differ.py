@@ -221,7 +221,7 @@ class _Work:
         many = sum(count == 1 for count in seen.values()) > _NOVEL * len(there) >= 2 * _NOVEL
         if trait == "is" and len(seen) > 1 and (many or (trait, what) in seen):
             self.varying.add((at.place.context, at.place.name))
-        return (many and (trait, what) not in seen) or (trait == "is" and incidental(at.value))
+        return (many and (trait, what) not in seen) or (trait in {"is", "made"} and incidental(at.value))
 
 
 def _p(failing: Count, healthy: Count) -> float:
