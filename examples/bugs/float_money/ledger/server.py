@@ -17,6 +17,7 @@ tracer = trace.get_tracer("ledger")
 
 class Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
+    wbufsize = 1 << 16  # headers and body in one packet
 
     def do_GET(self) -> None:
         self._answer(200 if self.path == "/healthz" else 404, {"status": "ok"})
