@@ -8,7 +8,7 @@ from driver import Answer, Outcome, main, send, together
 
 INTAKE = os.environ["INTAKE_URL"]
 STATES = ["ok", "ok", "ok", "warm", "door open"]
-AT_ONCE = 10
+AT_ONCE = 14
 LONG = 2500  # lines
 
 

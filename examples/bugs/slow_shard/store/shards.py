@@ -10,7 +10,7 @@ from pathlib import Path
 DATA = Path(os.environ.get("DATA_DIR", "data"))
 SHARDS = 4
 PEOPLE = 400
-OLD_PEOPLE = 500_000  # from before handles were hashed
+OLD_PEOPLE = 1_200_000  # from before handles were hashed
 INDEX = "CREATE INDEX people_handle ON people (lower(handle))"
 MIGRATED = (0, 1, 3)  # old people moved away, index made; the job was killed before the last one: ticket 4471
 OLD = """
