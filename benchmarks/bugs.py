@@ -12,7 +12,8 @@ Each program runs with a server and an agent of its own, every service under `af
     not kept   no trigger kept the failing request
     failed     the program or a command did not do what it should (its message is shown)
 
-A line other than the true one that is called verified is counted by itself: there must be none.
+A line other than the true one that is called verified is counted by itself: there must be none. What is measured is the
+aftertrace that this interpreter has installed: its server, agent and recorder are started without PYTHONPATH.
 """
 
 from __future__ import annotations
@@ -56,6 +57,7 @@ class Result:
     status: str = ""  # verified, likely, unknown
     cause: str = ""
     says: str = ""
+    near: str = ""  # where it is no further from the true line than this: line, function, file, service
     value_named: bool | None = None  # None: no value belongs to the truth
     wrong_verified: bool = False
     triggers: list[str] = field(default_factory=list)
@@ -89,6 +91,18 @@ def judge(why: dict[str, Any], truth: Truth, root: Path) -> tuple[str, bool]:
     if wanted in list(dict.fromkeys(said))[:3]:
         return "three", verified
     return ("abstained" if first is None else "wrong"), verified
+
+
+def nearness(cause: dict[str, Any], truth: Truth, root: Path) -> str:
+    """How near the cause is to the true line: line, function, file, service, or "" for another service."""
+    where = place(cause, root)
+    if where is None or where[0] != truth.service:
+        return ""
+    if where[1] != truth.path:
+        return "service"
+    if where[2] == truth.line:
+        return "line"
+    return "function" if str(cause.get("function", "")).rpartition(".")[2] == truth.function else "file"
 
 
 def names_value(why: dict[str, Any], truth: Truth) -> bool | None:
@@ -145,6 +159,7 @@ def _ask(stage: Stage, bug: Bug, trace_id: str) -> Result:
         status=why["cause"]["status"],
         cause=_shown(where) if where else "",
         says=why["cause"].get("says") or "",
+        near=nearness(why["cause"], bug.truth, root),
         value_named=names_value(why, bug.truth),
         wrong_verified=wrong_verified,
         triggers=sorted({one["trigger"] for one in row["triggers"]}),
@@ -189,12 +204,13 @@ def _export(stage: Stage, result: Result, export: Path | None) -> None:
 
 
 def table(results: list[Result]) -> Iterator[str]:
-    yield f"{'bug':16} {'kind':10} {'result':10} {'status':9} {'value':6} {'why said':36} truth"
+    yield f"{'bug':16} {'kind':10} {'result':10} {'status':9} {'near':9} {'value':6} {'why said':34} truth"
     for one in results:
         value = {True: "named", False: "no", None: "-"}[one.value_named]
         said = one.cause or one.problem.split("\n")[0][:34] or "-"
         mark = "!" if one.wrong_verified else " "
-        yield f"{one.bug:16} {one.kind:10} {one.result:9}{mark} {one.status or '-':9} {value:6} {said:36} {one.truth}"
+        start = f"{one.bug:16} {one.kind:10} {one.result:9}{mark} {one.status or '-':9} {one.near or '-':9}"
+        yield f"{start} {value:6} {said:34} {one.truth}"
     counts = Counter(one.result for one in results)
     yield ""
     yield ", ".join(f"{name} {counts[name]}" for name in RESULTS if counts[name]) + f" of {len(results)}"

@@ -57,6 +57,21 @@ def test_judge(
     assert bugs.judge(why, TRUTH, ROOT) == expected
 
 
+@pytest.mark.parametrize(
+    ("path", "line", "function", "expected"),
+    [
+        ("till/money.py", 5, "cents", "line"),
+        ("till/money.py", 4, "cents", "function"),
+        ("till/money.py", 9, "euros", "file"),
+        ("till/app.py", 5, "cents", "service"),
+        ("ledger/money.py", 5, "cents", ""),
+        ("", 0, "", ""),
+    ],
+)
+def test_nearness(path: str, line: int, function: str, expected: str) -> None:
+    assert bugs.nearness(link(path, line, function=function), TRUTH, ROOT) == expected
+
+
 def test_a_value_counts_only_under_its_name() -> None:
     shown = {"text": "4.35", "value": {"kind": "scalar", "type": "float", "scalar": 4.35}}
     other = {"text": "2.5", "value": {"kind": "scalar", "type": "float", "scalar": 2.5}}
