@@ -110,6 +110,10 @@ class Keeper:
         self._report(trace, frozenset())
         return False
 
+    def state(self, trace: bytes) -> str:
+        """kept (here, or of another's mark), or not."""
+        return "kept" if trace in self._kept else "not-kept"
+
     def _keep(self, trace: bytes) -> Kept:
         now = time.monotonic()
         kept = self._kept[trace] = Kept(trace, now, now)

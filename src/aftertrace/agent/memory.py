@@ -11,6 +11,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 
 from aftertrace.agent.departed import Departed
 from aftertrace.wire import zstd
@@ -117,6 +118,17 @@ class Memory:
         """Whether something of a trace is held."""
         return trace in self._index
 
+    def find(self, prefix: str) -> list[bytes]:
+        """Traces that are held, by some of the first digits of their ids."""
+        if len(prefix) == 32:
+            return [trace] if (trace := bytes.fromhex(prefix)) in self._index else []
+        return [trace for trace in self._index if trace.hex().startswith(prefix)]
+
+    def blocks(self) -> list[Callable[[], Iterator[tuple[int, bytes]]]]:
+        """All that is held now, oldest first, for another thread: each gives (process, records) when it is called."""
+        full = [partial(_unpacked, block.packed) for block in self._blocks]
+        return [*full, partial(_heads, bytes(self._open.data))]
+
     def horizon_s(self) -> float:
         """How far back it reaches."""
         oldest = self._blocks[0] if self._blocks else self._open
@@ -157,3 +169,16 @@ class Memory:
             if not self._held[process]:
                 del self._held[process]
                 self._forgotten(process)
+
+
+def _unpacked(packed: bytes) -> Iterator[tuple[int, bytes]]:
+    return _heads(zstd.decompress(packed, 1 << 30))
+
+
+def _heads(data: bytes) -> Iterator[tuple[int, bytes]]:
+    at = 0
+    while at < len(data):
+        process, _, _, _, length = _HEAD.unpack_from(data, at)
+        at += _HEAD.size
+        yield process, data[at : at + length]
+        at += length
