@@ -23,13 +23,19 @@ def cli(server):
         run("keep", "--remove", one["id"])
 
 
+def by_rule(server, trace):
+    """Kept by a rule: as a healthy sibling of one that was, any may be."""
+    found = server.bundle(trace)
+    return found is not None and any(keep.trigger == "rule" for keep in found.keeps)
+
+
 def kept_by_rule(server, process):
     """A request that is kept once the rule has reached the agent."""
     told = []
 
     def one():
         told.append(process.tell("fine")["trace"])
-        return next((trace for trace in told if server.bundle(trace)), None)
+        return next((trace for trace in told if by_rule(server, trace)), None)
 
     return wait_for(one)
 
@@ -45,9 +51,9 @@ def test_a_rule_keeps_what_fits_from_now_on(ready, server, child, cli):
     before = process.tell("fine")["trace"]
     answer = json.loads(cli("keep", "service=pay", "http.request.method=POST", "--for", "10m", "--json").stdout)
     assert answer["rule"]["expression"] == "service=pay http.request.method=POST"
-    (keep,) = server.kept(kept_by_rule(server, process)).keeps
-    assert (keep.trigger, keep.reason) == ("rule", "service=pay http.request.method=POST")
-    assert server.bundle(before) is None
+    keeps = server.kept(kept_by_rule(server, process)).keeps
+    assert ("rule", "service=pay http.request.method=POST") in [(keep.trigger, keep.reason) for keep in keeps]
+    assert not by_rule(server, before)
     (listed,) = json.loads(cli("keep", "--list", "--json").stdout)["rules"]
     assert listed["id"] == answer["rule"]["id"]
     assert 500 < listed["left_s"] <= 600
@@ -61,7 +67,7 @@ def test_a_rule_keeps_what_fits_from_now_on(ready, server, child, cli):
     time.sleep(1)
     after = process.tell("fine")["trace"]
     server.kept(process.tell("fail")["trace"])
-    assert server.bundle(after) is None
+    assert not by_rule(server, after)
 
 
 def test_a_rule_that_does_not_fit_keeps_nothing(ready, server, child, cli):
@@ -70,7 +76,7 @@ def test_a_rule_that_does_not_fit_keeps_nothing(ready, server, child, cli):
     time.sleep(1)
     trace = process.tell("fine")["trace"]
     server.kept(process.tell("fail")["trace"])
-    assert server.bundle(trace) is None
+    assert not by_rule(server, trace)
     cli("keep", "--remove", rule["id"])
 
 
@@ -82,8 +88,8 @@ def test_live_keeps_what_is_remembered_now(ready, server, child, cli):
     done = cli("keep", "service=pay status=unset", "--live")
     assert "1 of 1 agent answered: 14 requests kept" in done.stdout
     for trace in traces:
-        assert [keep.trigger for keep in server.kept(trace).keeps] == ["rule"]
-    assert server.bundle(not_meant) is None
+        wait_for(lambda trace=trace: by_rule(server, trace))
+    assert not by_rule(server, not_meant)
     assert json.loads(cli("keep", "--list", "--json").stdout)["rules"] == []
 
 
@@ -115,9 +121,11 @@ def test_what_was_overwritten_is_told(tmp_path, server, cli):
     process = Child(tmp_path, agent.socket)
     try:
         wait_for(lambda: agent.status()["fleet"]["state"] == "on")
-        trace = process.tell("fine")["trace"]
+        traces = [process.tell("fine")["trace"] for _ in range(8)]
         while agent.status()["processes"][0]["read_bytes"] < 3 << 20:
             process.tell("load 200")
+        time.sleep(3)
+        trace = next(trace for trace in traces if server.bundle(trace) is None)  # one may have been slow
         said = cli("why", trace, code=3).stderr
         assert "error: not-kept-overwritten" in said
         assert "pay has overwritten it since: memory reaches back" in said

@@ -11,7 +11,7 @@ from typing import Any
 from aftertrace.agent import redact
 from aftertrace.agent.fleet import Fleet
 from aftertrace.agent.live import Search
-from aftertrace.agent.memory import Entry
+from aftertrace.agent.parked import Entry
 from aftertrace.agent.part import Part as JobPart
 from aftertrace.agent.process import Process
 from aftertrace.agent.spans import Spans

@@ -7,7 +7,8 @@ from collections import deque
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-from aftertrace.agent.memory import Entry, Memory
+from aftertrace.agent.memory import Memory
+from aftertrace.agent.parked import Entry
 from aftertrace.agent.part import Job, Part
 from aftertrace.agent.process import Process
 from aftertrace.agent.routes import IN_FLIGHT

@@ -28,7 +28,7 @@ class Search:
                  say: Say) -> None:  # fmt: skip
         memory, processes = held
         self._number, self._rule = number, rule
-        self._blocks = memory.blocks()
+        self._blocks = memory.blocks()  # what is parked is left out: its requests were seen to be done
         self._processes = dict(processes)
         self._hit, self._say = hit, say
         self._stop = threading.Event()

@@ -123,6 +123,7 @@ class Tails:
                 self.keeper.touch(trace)
         if not found:
             return
+        self.memory.parked.see(records, found)
         if self.rules:
             for trigger in self.rules.take(process, records, found):
                 self.keeper.trigger(process, trigger)
