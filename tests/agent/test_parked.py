@@ -15,8 +15,7 @@ ONE, OTHER = b"\x01" * 16, b"\x02" * 16
 
 def started(kind, trace=ONE, span="aa" * 8):
     """A slice with the start of a span, and what scan gives of it."""
-    return _slice(records.SpanStart(5, 0, span_id=span, trace_id=trace.hex(), parent_id="", span_kind=kind, trace_flags=1,
-                                    remote=False, start_ns=0, name="send", scope=""))  # fmt: skip
+    return _slice(records.SpanStart(5, 0, span, trace.hex(), "", kind, 1, remote=False, start_ns=0, name="send"))
 
 
 def ended(span="aa" * 8):
