@@ -102,6 +102,12 @@ for order in sys.stdin:
         inner.end()
         root.end()
         said = {"trace": format(root.trace_id, "032x")}
+    elif word == "batch":
+        links = [(int(trace, 16), int(span, 16), None) for trace, span in json.loads(rest)]
+        root = _native.Span("consume a batch", 5, None, links=links)
+        root.set_status(2, "poison")
+        root.end()
+        said = {"trace": format(root.trace_id, "032x")}
     elif word == "inner":
         root = _native.Span("serve", 2, None)
         inner = _native.Span("try", 1, root)

@@ -5,7 +5,8 @@ import os
 from aftertrace import _native
 from aftertrace.agent import memory as memories
 from aftertrace.agent import walk
-from aftertrace.agent.memory import BLOCK_BYTES, Entry, Memory
+from aftertrace.agent.memory import BLOCK_BYTES, Memory
+from aftertrace.agent.parked import Entry
 from aftertrace.agent.part import coalesce
 from aftertrace.wire import records
 from aftertrace.wire.kinds import Segment, SpanEnd, SpanStart

@@ -269,7 +269,7 @@ class Fleet:
                 pause = min(pause * 2, _LONGEST_PAUSE_S)
             elif self._stop.is_set():
                 break
-        if self._state == "on":
+        if self._boot:
             with suppress(_Away):
                 self._telling.ask(replace(self._call(0.0), leaves=True))
         self._telling.close()

@@ -7,7 +7,8 @@ from collections import deque
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-from aftertrace.agent.memory import Entry, Memory
+from aftertrace.agent.memory import Memory
+from aftertrace.agent.parked import Entry
 from aftertrace.agent.part import Job, Part
 from aftertrace.agent.process import Process
 from aftertrace.agent.routes import IN_FLIGHT
@@ -109,6 +110,10 @@ class Keeper:
             del self._expected[next(iter(self._expected))]
         self._report(trace, frozenset())
         return False
+
+    def state(self, trace: bytes) -> str:
+        """kept (here, or of another's mark), or not."""
+        return "kept" if trace in self._kept else "not-kept"
 
     def _keep(self, trace: bytes) -> Kept:
         now = time.monotonic()

@@ -22,6 +22,7 @@ from aftertrace.agent.listen import Listener
 from aftertrace.agent.outbox import Outbox
 from aftertrace.agent.pack import Pack
 from aftertrace.agent.packer import Packer
+from aftertrace.agent.part import Part
 from aftertrace.agent.process import Process
 from aftertrace.agent.ship import Shipper, endpoint
 from aftertrace.agent.sources import Sources
@@ -82,7 +83,7 @@ class Agent:
         self._shipper = Shipper(where, settings.token, self._outbox, self._counts, teller)
         self._sources = Sources()
         self._focuses = Focuses()
-        self._packer = Packer(Pack(self._sources, self._counts), self._outbox, teller, self._focuses.took_part)
+        self._packer = Packer(Pack(self._sources, self._counts), self._outbox, teller, self._took_part)
         self._tails = Tails(settings.agent_memory, self._counts, teller, self._release, settings.hang_s)
         self._connections: dict[Connection, Process | None] = {}
         self._idle: dict[Connection, Idle] = {}  # processes that are switched off
@@ -130,7 +131,7 @@ class Agent:
         self._tails.poll()
         for job in self._tails.keeper.jobs(everything=True):
             self._packer.put(job)
-        self._company.tell()
+        self._company.close()
         self._selector.unregister(self._fleet.woken)
         self._fleet.stop(_TELL_S)
         self._packer.stop(_PACK_S)
@@ -259,6 +260,11 @@ class Agent:
                 self._connections[connection] = None
                 self._last_words(connection, process)
         self._tails.end(process)
+
+    def _took_part(self, part: Part) -> None:
+        """A kept part of a request that failed: for the thread that packs."""
+        self._focuses.took_part(part)
+        self._company.took_part(part)
 
     def _release(self, process: Process) -> None:
         self._deaths.add(process)

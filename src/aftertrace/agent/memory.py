@@ -11,24 +11,16 @@ import time
 from collections import deque
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 
 from aftertrace.agent.departed import Departed
+from aftertrace.agent.parked import Entry, Parked
 from aftertrace.wire import zstd
 
 BLOCK_BYTES = 1 << 20
 MOST_OF_A_TRACE = 64 << 20  # bytes of its slices that leave memory at once
 _HEAD = struct.Struct("<IQ16s?I")  # process, position, trace, is a fragment, length
 _INDEX_BYTES = 250  # what a trace costs in the index, per block: key, list, two references
-
-
-@dataclass(frozen=True, slots=True)
-class Entry:
-    """A slice; or a fragment: a span's record that stands in another trace's slice, or in none's."""
-
-    process: int
-    position: int
-    fragment: bool
-    records: bytes
 
 
 @dataclass(slots=True)
@@ -65,6 +57,7 @@ class Memory:
     ) -> None:
         self.limit = limit
         self.departed = Departed()
+        self.parked = Parked(self._hold, self._let)
         self._service_of = service_of
         self.bytes = 0  # of all blocks but the open one
         self._forgotten = forgotten
@@ -80,7 +73,7 @@ class Memory:
         bit = block.processes.get(process)
         if bit is None:
             bit = block.processes[process] = 1 << len(block.processes)
-            self._held[process] = self._held.get(process, 0) + 1
+            self._hold(process)
         parts = block.traces.get(trace)
         if parts is None:
             self._index.setdefault(trace, []).append(block.number)
@@ -95,7 +88,7 @@ class Memory:
 
     def collect(self, traces: Mapping[bytes, int]) -> dict[bytes, deque[Entry]]:
         """What is held of some traces in the blocks from a number on, oldest first; of a vast one the newest."""
-        found: dict[bytes, deque[Entry]] = {trace: deque() for trace in traces}
+        found = {trace: deque(self.parked.entries(trace)) for trace in traces}
         sizes = dict.fromkeys(traces, 0)
         wanted: dict[int, list[bytes]] = {}
         for trace, first in traces.items():
@@ -115,7 +108,19 @@ class Memory:
 
     def __contains__(self, trace: bytes) -> bool:
         """Whether something of a trace is held."""
-        return trace in self._index
+        return trace in self._index or trace in self.parked
+
+    def find(self, prefix: str) -> list[bytes]:
+        """Traces that are held, by some of the first digits of their ids."""
+        if len(prefix) == 32:
+            return [trace] if (trace := bytes.fromhex(prefix)) in self else []
+        held = dict.fromkeys([*self._index, *self.parked.traces()])
+        return [trace for trace in held if trace.hex().startswith(prefix)]
+
+    def blocks(self) -> list[Callable[[], Iterator[tuple[int, bytes]]]]:
+        """All that is held now, oldest first, for another thread: each gives (process, records) when it is called."""
+        full = [partial(_unpacked, block.packed) for block in self._blocks]
+        return [*full, partial(_heads, bytes(self._open.data))]
 
     def horizon_s(self) -> float:
         """How far back it reaches."""
@@ -129,6 +134,7 @@ class Memory:
             "bytes": self.bytes + self._open.cost(),
             "blocks": len(self._blocks) + 1,
             "traces": len(self._index),
+            "parked": len(self.parked),
             "horizon_s": round(self.horizon_s(), 1),
         }
 
@@ -146,14 +152,41 @@ class Memory:
         block = self._blocks.popleft()
         self.bytes -= block.cost()
         services = {bit: self._service_of(process) for process, bit in block.processes.items()}
+        self._park(block)
         for trace, parts in block.traces.items():
-            self.departed.add(trace, [service for bit, service in services.items() if bit & parts])
+            if trace not in self.parked:
+                self.departed.add(trace, [service for bit, service in services.items() if bit & parts])
             numbers = self._index[trace]
             numbers.remove(block.number)
             if not numbers:
                 del self._index[trace]
         for process in block.processes:
-            self._held[process] -= 1
-            if not self._held[process]:
-                del self._held[process]
-                self._forgotten(process)
+            self._let(process)
+
+    def _park(self, block: _Block) -> None:
+        """What of an oldest block is of producers that nobody has answered."""
+        for trace, entry in block.entries([trace for trace in block.traces if self.parked.expects(trace)]):
+            if not self.parked.put(trace, entry):
+                self.departed.add(trace, [self._service_of(entry.process)])
+
+    def _hold(self, process: int) -> None:
+        self._held[process] = self._held.get(process, 0) + 1
+
+    def _let(self, process: int) -> None:
+        self._held[process] -= 1
+        if not self._held[process]:
+            del self._held[process]
+            self._forgotten(process)
+
+
+def _unpacked(packed: bytes) -> Iterator[tuple[int, bytes]]:
+    return _heads(zstd.decompress(packed, 1 << 30))
+
+
+def _heads(data: bytes) -> Iterator[tuple[int, bytes]]:
+    at = 0
+    while at < len(data):
+        process, _, _, _, length = _HEAD.unpack_from(data, at)
+        at += _HEAD.size
+        yield process, data[at : at + length]
+        at += length

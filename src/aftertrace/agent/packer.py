@@ -8,14 +8,17 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 
+from aftertrace.agent.keep import COMPANY
 from aftertrace.agent.outbox import Outbox
 from aftertrace.agent.pack import Pack, Packed
 from aftertrace.agent.part import Job, Part
+from aftertrace.agent.rules import RULE
 from aftertrace.agent.tell import Teller
 from aftertrace.agent.watch import KEEP
 
 _MOST_JOBS = 128
 _MOST_PACKED = 2000  # records and spans
+_NO_FAILURES = {KEEP, RULE, *COMPANY}
 _BUSY = 6  # requests that wait in the outbox
 
 
@@ -71,7 +74,7 @@ class Packer:
         if job.prepared:
             return
         job.prepare()
-        if any(name != KEEP for name in job.names):
+        if any(name not in _NO_FAILURES for name in job.names):
             for part in job.parts:
                 self._failed(part)
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
 from aftertrace.agent import redact, walk
-from aftertrace.agent.memory import Entry
+from aftertrace.agent.parked import Entry
 from aftertrace.agent.process import Process
 from aftertrace.agent.spans import Spans
 from aftertrace.agent.watch import Trigger

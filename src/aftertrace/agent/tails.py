@@ -9,6 +9,7 @@ from aftertrace.agent.judge import Judge
 from aftertrace.agent.keep import Keeper
 from aftertrace.agent.memory import Memory
 from aftertrace.agent.process import Polled, Process
+from aftertrace.agent.rules import Rules
 from aftertrace.agent.tell import Counts, Teller
 from aftertrace.settings import HANG_S
 from aftertrace.wire.handover import Ring
@@ -31,6 +32,7 @@ class Tails:
         self.memory = Memory(memory_limit, self._forgotten, self._service)
         self.keeper = Keeper(self.memory, self.processes, counts)
         self.judge = Judge(self.keeper, self.alive.values, counts, hang_s)
+        self.rules = Rules()
         self._counts = counts
         self._released = released
         self._teller = teller
@@ -121,6 +123,10 @@ class Tails:
                 self.keeper.touch(trace)
         if not found:
             return
+        self.memory.parked.see(records, found)
+        if self.rules:
+            for trigger in self.rules.take(process, records, found):
+                self.keeper.trigger(process, trigger)
         triggers, strays = process.watch.take(position, trace, records, found)
         for stray in strays:
             self.memory.add(process.number, stray.position, stray.trace, stray.records, fragment=True)

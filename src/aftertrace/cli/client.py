@@ -45,9 +45,26 @@ def bundle(reference: str, *, settings: Settings | None = None) -> TraceData:
     return bundles.load(_get(f"/api/v1/bundle/{urllib.parse.quote(reference, safe='')}", settings))
 
 
-def _get(path: str, settings: Settings | None) -> bytes:
+def send(
+    method: str, path: str, body: dict[str, Any] | None = None, *, settings: Settings | None = None
+) -> dict[str, Any]:
+    """An order, and its answer's JSON. Raises what the server raised, or Unavailable when there is none."""
+    answer = json.loads(_get(path, settings, method, None if body is None else json.dumps(body).encode()))
+    if not isinstance(answer, dict):
+        raise _stranger((settings or from_environment()).server)
+    return answer
+
+
+def quoted(text: str) -> str:
+    """As a part of a path."""
+    return urllib.parse.quote(text, safe="")
+
+
+def _get(path: str, settings: Settings | None, method: str = "GET", body: bytes | None = None) -> bytes:
     settings = settings or from_environment()
-    request = urllib.request.Request(settings.server + path)  # noqa: S310  # the scheme is checked below
+    request = urllib.request.Request(settings.server + path, body, method=method)  # noqa: S310  # checked below
+    if body is not None:
+        request.add_header("Content-Type", "application/json")
     if request.type not in {"http", "https"}:
         raise UsageError(
             "bad-server", f"{settings.server!r} is no http address.", "AFTERTRACE_SERVER names the server."
@@ -56,8 +73,8 @@ def _get(path: str, settings: Settings | None) -> bytes:
         request.add_header("Authorization", f"Bearer {settings.token}")
     try:
         with _opener(request).open(request, timeout=_TIMEOUT_S) as response:
-            body: bytes = response.read()
-            return body
+            answer: bytes = response.read()
+            return answer
     except urllib.error.HTTPError as error:
         with error:
             raise _told(settings.server, error.code, error.read()) from None

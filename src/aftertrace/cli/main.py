@@ -19,6 +19,7 @@ _COMMANDS = {
     "run": "Run a Python program under the recorder.",
     "agent": "The per-host agent alone: remembers minutes of this host's processes, ships what is kept.",
     "demo": "A shop of four processes under the recorder: faults, and why they happened.",
+    "keep": "Keep what fits a rule from now on, what agents remember now, or one request.",
     "off": "End the recording of a service within seconds, without a restart.",
     "on": "Record a service again.",
     "export": "One request as a file that needs no server; values by shape unless asked.",

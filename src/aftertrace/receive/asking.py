@@ -77,14 +77,14 @@ class Asking:
 
     def reply(self, agent: str, host: str, said: Mapping[str, Any]) -> None:
         asked = self._questions.get(str(said.get("id")))
-        if asked is not None and (agent in asked.to or len(asked.replies) < len(asked.to)):
+        if asked is not None and agent in asked.to:
             asked.replies[agent] = {**said, "agent": agent, "host": host}
             asked.changed.set()
 
-    def for_agent(self, given: set[str]) -> list[dict[str, Any]]:
-        """What an agent was not asked yet; it counts as asked from now on."""
+    def for_agent(self, agent: str, given: set[str]) -> list[dict[str, Any]]:
+        """What an agent was not asked yet; it counts as asked from now on. One that came later is not asked."""
         given &= self._questions.keys()
-        fresh = [one for one in self._questions.values() if one.id not in given]
+        fresh = [one for one in self._questions.values() if agent in one.to and one.id not in given]
         given |= {one.id for one in fresh}
         return [{**one.details, "id": one.id, "kind": one.kind} for one in fresh]
 

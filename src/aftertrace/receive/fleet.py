@@ -244,7 +244,7 @@ class Fleet:
             if one.by != agent.id and age < wire.REMEMBER_S:
                 found.append(replace(one.mark, age_s=max(age, 0.0)))
         rules = None if call.rules == self.asking.rules_version else self.asking.rules()
-        asked = self.asking.for_agent(agent.given) if call.wait_s else []
+        asked = self.asking.for_agent(agent.id, agent.given) if call.wait_s else []
         if rules is not None and not call.wait_s:
             rules = None
         return Answer(self.boot, self._base + end, tuple(found), self.asking.rules_version, rules, tuple(asked))

@@ -15,9 +15,10 @@ from starlette.responses import HTMLResponse, Response
 from starlette.routing import Route
 
 from aftertrace import __version__
-from aftertrace.errors import AftertraceError
+from aftertrace.errors import AftertraceError, NotFound
 from aftertrace.explain import questions
 from aftertrace.explain.question import Sources
+from aftertrace.serve.keeping import Keeping
 from aftertrace.store.store import Store
 from aftertrace.wire import bundle
 
@@ -27,14 +28,43 @@ _LOG = logging.getLogger("aftertrace.serve")
 class Api:
     """Answers from one store."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, keeping: Keeping) -> None:
         self._store = store
+        self._keeping = keeping
 
     async def question(self, request: Request) -> Response:
         asked = questions.find(request.path_params["question"])
         arguments = asked.read(dict(request.query_params))
         sources: Sources = self._store
-        return _json(await run_in_threadpool(lambda: asked.ask(sources, **arguments).to_json()))
+        try:
+            answer = await run_in_threadpool(lambda: asked.ask(sources, **arguments).to_json())
+        except NotFound as error:
+            raise await self._why_not(error, arguments) from None
+        if not (answer.get("kept") or answer.get("keeps")) and "trace_id" in answer:
+            told = await self._keeping.why_not(answer["trace_id"])
+            answer["not_kept"] = told.to_json()["error"] if told is not None else None
+        return _json(answer)
+
+    async def _why_not(self, error: NotFound, arguments: dict[str, Any]) -> NotFound:
+        """Of a request that the server does not know agents may know why."""
+        if error.slug != "no-such-trace" or "reference" not in arguments:
+            return error
+        return await self._keeping.why_not(str(arguments["reference"])) or error
+
+    async def order(self, request: Request) -> Response:
+        return _json(await self._keeping.order(request))
+
+    async def keep(self, request: Request) -> Response:
+        return _json(await self._keeping.keep(request))
+
+    async def rules(self, _: Request) -> Response:
+        return _json(await self._keeping.rules())
+
+    async def remove(self, request: Request) -> Response:
+        return _json(await self._keeping.remove(request.path_params["rule"]))
+
+    async def search(self, request: Request) -> Response:
+        return _json(self._keeping.search(request.path_params["search"]))
 
     async def listing(self, _: Request) -> Response:
         """What can be asked, and how."""
@@ -109,9 +139,9 @@ aftertrace step last</pre>
 <h2>What can be asked over HTTP</h2><table>{rows}</table></body></html>"""
 
 
-def app(store: Store) -> Starlette:
-    """GET /api/v1/{question}, /api/v1/bundle/{trace}, /healthz, /readyz, /."""
-    api = Api(store)
+def app(store: Store, keeping: Keeping) -> Starlette:
+    """GET /api/v1/{question}, /api/v1/bundle/{trace}, /healthz, /readyz, /; POST /api/v1/keep and what goes with it."""
+    api = Api(store, keeping)
     handlers: dict[Any, Any] = dict.fromkeys((AftertraceError, HTTPException, Exception), _failed)
     routes = [
         Route("/", api.page),
@@ -119,6 +149,11 @@ def app(store: Store) -> Starlette:
         Route("/readyz", api.readyz),
         Route("/api/v1", api.listing),
         Route("/api/v1/bundle/{trace:path}", api.bundle),
+        Route("/api/v1/keep", api.order, methods=["POST"]),
+        Route("/api/v1/keep/trace", api.keep, methods=["POST"]),
+        Route("/api/v1/keep/rules", api.rules),
+        Route("/api/v1/keep/rules/{rule}", api.remove, methods=["DELETE"]),
+        Route("/api/v1/keep/search/{search}", api.search),
         Route("/api/v1/{question}", api.question),
     ]
     return Starlette(routes=routes, exception_handlers=handlers)

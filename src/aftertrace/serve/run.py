@@ -22,6 +22,7 @@ from aftertrace.receive import http, status
 from aftertrace.receive.fleet import Fleet
 from aftertrace.serve import api
 from aftertrace.serve.guard import Guard
+from aftertrace.serve.keeping import Keeping
 from aftertrace.store.store import Store
 
 _GRACE_S = 20  # for requests that are under way when the server is told to end
@@ -144,7 +145,9 @@ async def _serve(
 ) -> None:
     receiver = http.Receiver(store)
     fleet = Fleet(store)
-    servers = (_Server(_otlp_app(options, receiver, fleet)), _Server(_api_app(options, store)))
+    keeping = Keeping(store, fleet)
+    await keeping.load()
+    servers = (_Server(_otlp_app(options, receiver, fleet)), _Server(_api_app(options, store, keeping)))
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -175,5 +178,5 @@ def _otlp_app(options: Options, receiver: http.Receiver, fleet: Fleet) -> ASGIAp
     return Guard(http.app(receiver, fleet), options.token, options.host, refuse)
 
 
-def _api_app(options: Options, store: Store) -> ASGIApp:
-    return Guard(api.app(store), options.token, options.host, api.failure)
+def _api_app(options: Options, store: Store, keeping: Keeping) -> ASGIApp:
+    return Guard(api.app(store, keeping), options.token, options.host, api.failure)
