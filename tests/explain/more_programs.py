@@ -863,6 +863,7 @@ def handle(path, body):
     ways = len(rows) - 20_000  # cause
     return table[0][0]["n"] + number // ways
 """,
+        status="likely",  # rows was computed, too
         value=0,
     ),
     "many rounds": one(
@@ -877,6 +878,7 @@ def handle(path, body):
     ways = total - 4498500  # cause
     return total / ways
 """,
+        status="likely",  # so was total, in 3,000 rounds
         value=0,
     ),
     "lies about itself": one(

@@ -6,14 +6,17 @@ import ast
 import difflib
 from dataclasses import dataclass, field, replace
 
-from aftertrace.explain import contradiction, shed, texts
+from aftertrace.explain import contradiction, emptiness, lineage, lossy, shed, texts
+from aftertrace.explain.company import Company
 from aftertrace.explain.hops import End, Kind, Link, Origin
 from aftertrace.explain.likeness import ABSENT, hole, parts
+from aftertrace.explain.lineage import Lineage
+from aftertrace.explain.lossy import Loss
 from aftertrace.explain.origin import Tracer
 from aftertrace.explain.scene import Point, Scene
 from aftertrace.explain.suspects import Site, Suspect, mentioned, suspects
 from aftertrace.model import Value, ValueKind
-from aftertrace.reconstruct.execution import Shed, Step, StepKind
+from aftertrace.reconstruct.execution import Frame, Shed, Step, StepKind
 from aftertrace.wire.equality import content, cut
 
 _ROUNDS = 8  # how often the inputs of a computation are looked into
@@ -30,6 +33,7 @@ class Verdict:
     doubts: list[str] = field(default_factory=list)
     others: list[Origin] = field(default_factory=list)
     unknown: list[str] = field(default_factory=list)
+    behind: Lineage = field(default_factory=Lineage)  # what the suspects were made of, by other lines
 
 
 def judge(tracer: Tracer, where: Site, exception: Value | None) -> Verdict:
@@ -48,6 +52,8 @@ def judge(tracer: Tracer, where: Site, exception: Value | None) -> Verdict:
     if gone is not None:
         return gone
     verdict = _misnamed(where, exception, best_origin) or _verdict(best_origin, others)
+    verdict.behind = lineage.behind(tracer, [best_origin, *others])
+    _made_of(verdict)
     against = contradiction.doubt(tracer.scene, where, exception) or _taken_out(where, best_origin)
     against = against or (shed.raised(within[1]).says if within else "") or _changed_by_shed(tracer.scene, best_origin)
     if against and verdict.status != "unknown":
@@ -190,6 +196,64 @@ def _verdict(origin: Origin, others: list[Origin]) -> Verdict:
     return Verdict("likely" if doubts else "verified", origin, _says(origin), doubts, others, unknown)
 
 
+def _made_of(verdict: Verdict) -> None:
+    """What was computed is no proof of its line where something that it was computed from was computed, too."""
+    origin = verdict.origin
+    if verdict.status != "verified" or origin is None or origin.end.kind is not Kind.COMPUTED:
+        return
+    made = origin.made
+    before = [one for one in verdict.behind.made if lineage.computed(one) and _line(one.made) != _line(made)]
+    if before:
+        verdict.status = "likely"
+        first = before[0].made
+        name = first.name or "what it was made of"
+        verdict.doubts.append(f"{name} was computed too, at {first.frame.code.path.rpartition('/')[2]}:{first.line}")
+
+
+def reconsider(scene: Scene, where: Site, verdict: Verdict, company: Company) -> None:
+    """Of what is not proven: a line that lost something of a value on its way, as no healthy request did, stands before
+    those that only computed with what it made."""
+    if verdict.status != "likely" or verdict.origin is None:
+        return
+    ways = [verdict.origin, *verdict.others, *verdict.behind.made]
+    called = verdict.behind.calls
+    frames = {(link.frame.process, link.frame.activation): link.frame for one in ways for link in one.links}
+    frames |= {(one.process, one.activation): one for one, _ in called}
+    as_bytes = any(_is_bytes(link.value) for one in ways for link in one.links)
+    losses = lossy.find(scene, company, frames.values(), where.raised, as_bytes=as_bytes)
+    way = next((found for loss in losses if (found := _through(ways, called, loss)) is not None), None)
+    if way is None:
+        return
+    before = verdict.origin
+    verdict.origin, verdict.says = way, way.end.says
+    verdict.others = [one for one in (before, *verdict.others) if _line(one.made) != _line(way.made)]
+    verdict.doubts = ["the line may be meant so"]
+
+
+def _through(ways: list[Origin], called: list[tuple[Frame, Origin]], loss: Loss) -> Origin | None:
+    """The shortest way that went through the call of a line, with that line at its end."""
+    found: list[list[Link]] = []
+    for one in ways:
+        own = [n for n, link in enumerate(one.links) if link.frame is loss.frame]
+        at = max((n for n in own if one.links[n].step >= loss.step or one.links[n].line == loss.line), default=-1)
+        if at >= 0:
+            found.append(one.links[: at + 1] if one.links[at].line != loss.line else one.links[:at])
+    found += [one.links for frame, one in called if frame is loss.frame]
+    links = min(found, key=len, default=None)
+    if links is None:
+        return None
+    link = Link(loss.frame, loss.line, loss.step, loss.name, loss.value, loss.told, ran=loss.step)
+    return Origin([*links, link], End(Kind.COMPUTED, loss.told, loss.line), loss.point, loss.value)
+
+
+def _is_bytes(value: Value | None) -> bool:
+    return value is not None and isinstance(content(value).scalar, bytes)
+
+
+def _line(link: Link) -> tuple[int, str, int]:
+    return link.frame.process, link.frame.code.path, link.line
+
+
 def _says(origin: Origin) -> str:
     if origin.end.says:
         return origin.end.says
@@ -204,6 +268,10 @@ def _says(origin: Origin) -> str:
 def deepen(tracer: Tracer, origin: Origin) -> Origin:
     """Past the line that computed a value, where one of its inputs was a hole, or a default that shows in the value."""
     for _ in range(_ROUNDS):
+        filled = emptiness.behind(tracer, origin)
+        if filled is not None:
+            origin = filled
+            continue
         if origin.end.kind is Kind.LITERAL:
             return _behind_handler(tracer, origin)
         if origin.end.kind not in {Kind.COMPUTED, Kind.OPAQUE} or origin.end.span is not None:
@@ -226,7 +294,7 @@ def _suspicious(tracer: Tracer, origin: Origin) -> list[Origin]:
     boolean = isinstance(point.node, ast.Compare) or (
         isinstance(point.node, ast.UnaryOp) and isinstance(point.node.op, ast.Not)
     )
-    for node in _inputs(scene, point)[:_MOST_INPUTS]:
+    for node in lineage.inputs(scene, point)[:_MOST_INPUTS]:
         at = point.to(node, ())
         value = scene.evaluate(at, node)
         if value is None or value is ABSENT:
@@ -234,7 +302,7 @@ def _suspicious(tracer: Tracer, origin: Origin) -> list[Origin]:
         shows = boolean or (hole(value) and _shows_hole(point.node, value, origin.value))
         if not shows and not _shows(value, origin.value):
             continue
-        inner = tracer.trace(at, _line_of(at, node, value), value)
+        inner = tracer.trace(at, lineage.use(at, node, value), value)
         inner.links.pop(0)
         if (shows and inner.links) or inner.end.kind is Kind.DEFAULT:
             if not inner.links:  # the default was taken in the very expression
@@ -242,22 +310,6 @@ def _suspicious(tracer: Tracer, origin: Origin) -> list[Origin]:
                 inner.links[-1] = replace(inner.links[-1], line=inner.end.line or origin.made.line)
             found.append(inner)
     return found
-
-
-def _line_of(point: Point, node: ast.expr, value: Value) -> Link:
-    return Link(point.frame, node.lineno, point.step, ast.unparse(node), value, ran=point.step)
-
-
-def _inputs(scene: Scene, point: Point) -> list[ast.expr]:
-    node = point.node.value if isinstance(point.node, ast.Await) else point.node
-    if not isinstance(node, ast.Call):
-        nodes = texts.inputs(node)
-    else:
-        nodes = [one for argument in texts.arguments(node) for one in texts.inputs(argument)]
-        if isinstance(node.func, ast.Attribute):
-            nodes += texts.inputs(node.func.value)
-    unrecorded = [one for one in nodes if isinstance(one, ast.Call) and not scene.callees(point, one)]
-    return nodes + [inner for one in unrecorded for inner in _inputs(scene, point.to(one, ())) if inner not in nodes]
 
 
 def _shows_hole(node: ast.expr, value: Value, result: Value | None) -> bool:

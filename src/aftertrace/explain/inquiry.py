@@ -6,7 +6,7 @@ import ast
 from dataclasses import dataclass, field
 
 from aftertrace.explain import calls, death, passing, race, shed, silence, slow, suspects, swallowed
-from aftertrace.explain.blame import Verdict, judge
+from aftertrace.explain.blame import Verdict, judge, reconsider
 from aftertrace.explain.company import Company
 from aftertrace.explain.death import Death
 from aftertrace.explain.failure import Failure, Failures
@@ -40,7 +40,7 @@ class Inquiry:
 def inquire(scene: Scene, failures: Failures, company: Company) -> Inquiry:
     """From the outermost part of the request that failed down to the one that began it."""
     found = Inquiry()
-    tracer = Tracer(scene, calls.hop, passing.hop, calls.returned)
+    tracer = Tracer(scene, calls.hop, passing.hop, calls.returned, passing.received)
     tops = failures.tops()
     found.also_failed = tops[1:]
     entry = tops[0] if tops else None
@@ -50,7 +50,7 @@ def inquire(scene: Scene, failures: Failures, company: Company) -> Inquiry:
         below = _below(scene, tracer, failures, failure)
         entry = below if below not in {one.entry for one in found.failures} else None
     if found.failures:
-        _conclude(scene, tracer, found)
+        _conclude(scene, tracer, company, found)
         return found
     found.finding = _first(scene, tracer, company)
     if found.finding is None:
@@ -110,7 +110,7 @@ def _last_failed(scene: Scene, failures: Failures, entry: str) -> str | None:
     return found[-1] if found else None
 
 
-def _conclude(scene: Scene, tracer: Tracer, found: Inquiry) -> None:
+def _conclude(scene: Scene, tracer: Tracer, company: Company, found: Inquiry) -> None:
     last = found.failures[-1]
     if last.died:
         found.death = death.explain(scene, last)
@@ -124,6 +124,7 @@ def _conclude(scene: Scene, tracer: Tracer, found: Inquiry) -> None:
         found.unknown.append(_no_site(scene, last))
         return
     found.verdict = judge(tracer, where, last.exception)
+    reconsider(scene, where, found.verdict, company)
     found.unknown += [one for one in found.verdict.unknown if one]
 
 
