@@ -114,6 +114,17 @@ def test_of_usual_requests_hardly_one_in_a_hundred_is_called_slow():
     assert len(host.kept.named("latency")) <= 50
 
 
+def test_the_slowest_of_a_jam_is_kept():
+    """Each joined it a little later than the one before: the first make a p99 that the last is hardly above."""
+    host = Host()
+    for number in range(150):
+        host.request(250 if number % 12 == 5 else host.chance.uniform(9, 30))
+    for number in range(14):
+        last = host.request(120 + 95 * number)
+    assert host.kept.named("latency")[-1].trace == last
+    assert host.request(1200) not in [one.trace for one in host.kept.named("latency")]
+
+
 def test_an_exception_that_is_handled_is_kept_where_it_is_rare():
     host = Host()
     for number in range(400):

@@ -11,21 +11,24 @@ _FORGET_AT = 4096  # requests: then each counts half
 
 
 class Latency:
-    """Durations in ns, by their logarithm."""
+    """Durations in ns, by their logarithm; ``longest`` of those that are not forgotten, ns."""
 
-    __slots__ = ("_steps", "count")
+    __slots__ = ("_steps", "count", "longest")
 
     def __init__(self) -> None:
         self._steps: dict[int, float] = {}
         self.count = 0.0
+        self.longest = 0
 
     def add(self, duration: int) -> None:
         step = _step(duration)
         self._steps[step] = self._steps.get(step, 0.0) + 1
         self.count += 1
+        self.longest = max(self.longest, duration)
         if self.count >= _FORGET_AT:
             self._steps = {one: count / 2 for one, count in self._steps.items() if count >= 0.25}
             self.count = sum(self._steps.values())
+            self.longest = min(self.longest, _until(max(self._steps)))
 
     def quantile(self, share: float) -> int:
         """ns, at most 9 % more than it is; 0 without any."""
@@ -33,8 +36,13 @@ class Latency:
         for step in sorted(self._steps):
             seen += self._steps[step]
             if seen >= wanted:
-                return int(2 ** (_SHORTEST + (step + 1) / _PER_OCTAVE))
+                return _until(step)
         return 0
+
+
+def _until(step: int) -> int:
+    """ns at which a step ends."""
+    return int(2 ** (_SHORTEST + (step + 1) / _PER_OCTAVE))
 
 
 def _step(duration: int) -> int:

@@ -60,12 +60,15 @@ class Route:
             self._marks = OrderedDict((mark, count / 2) for mark, count in self._marks.items() if count >= 1)
 
     def _slow(self, duration: int) -> str:
-        """Above the route's own p99; while few are known, far above what most took."""
+        """Above the route's own p99, or slower than any before: of a jam, which each request joins a little later than
+        the one before, the first ones make a p99 that the last and slowest would be within. While few are known, far
+        above what most took."""
         known = self.latency
         if known.count < FEW:
             return ""
         p50, p99 = known.quantile(0.5), known.quantile(0.99)
-        limit = max(p99 * 3 // 2, p50 * 2) if known.count >= MANY else max(known.quantile(0.85) * 3, p50 * 5)
+        above = min(p99 * 3 // 2, known.longest)
+        limit = max(above, p50 * 2) if known.count >= MANY else max(known.quantile(0.85) * 3, p50 * 5)
         return f"{show(duration)} (p50 {show(p50)}, p99 {show(p99)})" if duration > limit else ""
 
     def _is_rare(self, mark: str) -> bool:

@@ -70,7 +70,7 @@ def _cause(scene: Scene, parts: Parts, usual: Usual, company: Company) -> Findin
     again = repeated.find(scene, parts, usual, company)
     if again is not None:
         return again
-    line = stood.line(scene, parts, usual)
+    line = stood.line(scene, parts, usual, company)
     if line is not None and line.status == "verified":
         return line
     found = stood.call(scene, parts, usual) or line
