@@ -10,12 +10,12 @@ from collections import OrderedDict
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from aftertrace.agent.latency import Latency
+from aftertrace.agent.latency import KNOWN, Latency
 from aftertrace.agent.requests import Request
 from aftertrace.agent.watch import Trigger
 
 LATENCY, HANDLED, ERROR_LOG, IN_FLIGHT = "latency", "handled-exception", "error-log", "in-flight"
-FEW, MANY = 10, 100  # requests of a route: before the first nothing is unusual, from the second on quantiles are known
+FEW, MANY = 10, KNOWN  # requests of a route: before the first nothing is unusual
 RARE = 0.01  # share of a route's requests
 OTHERS = "(other routes)"
 _MOST_ROUTES = 1000  # of a service
@@ -49,7 +49,7 @@ class Route:
     def add(self, request: Request, duration: int) -> None:
         self.count += 1
         if not request.failed:
-            self.latency.add(duration)
+            self.latency.add(duration, request.read_at)
         for mark in (*request.handled, *request.logged):
             self._marks[mark] = self._marks.get(mark, 0.0) + 1
             self._marks.move_to_end(mark)
@@ -60,15 +60,12 @@ class Route:
             self._marks = OrderedDict((mark, count / 2) for mark, count in self._marks.items() if count >= 1)
 
     def _slow(self, duration: int) -> str:
-        """Above the route's own p99, or slower than any before: of a jam, which each request joins a little later than
-        the one before, the first ones make a p99 that the last and slowest would be within. While few are known, far
-        above what most took."""
+        """Above the route's own p99; while few are known, far above what most took."""
         known = self.latency
         if known.count < FEW:
             return ""
         p50, p99 = known.quantile(0.5), known.quantile(0.99)
-        above = min(p99 * 3 // 2, known.longest)
-        limit = max(above, p50 * 2) if known.count >= MANY else max(known.quantile(0.85) * 3, p50 * 5)
+        limit = max(p99 * 3 // 2, p50 * 2) if known.count >= MANY else max(known.quantile(0.85) * 3, p50 * 5)
         return f"{show(duration)} (p50 {show(p50)}, p99 {show(p99)})" if duration > limit else ""
 
     def _is_rare(self, mark: str) -> bool:
