@@ -6,17 +6,15 @@ import ast
 import difflib
 from dataclasses import dataclass, field, replace
 
-from aftertrace.explain import contradiction, emptiness, lineage, lossy, shed, texts
-from aftertrace.explain.company import Company
+from aftertrace.explain import contradiction, emptiness, lineage, shed, texts
 from aftertrace.explain.hops import End, Kind, Link, Origin
 from aftertrace.explain.likeness import ABSENT, hole, parts
 from aftertrace.explain.lineage import Lineage
-from aftertrace.explain.lossy import Loss
 from aftertrace.explain.origin import Tracer
 from aftertrace.explain.scene import Point, Scene
 from aftertrace.explain.suspects import Site, Suspect, mentioned, suspects
 from aftertrace.model import Value, ValueKind
-from aftertrace.reconstruct.execution import Frame, Shed, Step, StepKind
+from aftertrace.reconstruct.execution import Shed, Step, StepKind
 from aftertrace.wire.equality import content, cut
 
 _ROUNDS = 8  # how often the inputs of a computation are looked into
@@ -82,6 +80,8 @@ def _raised_within(scene: Scene, where: Site) -> tuple[ast.Call, Shed] | None:
     """The call, by the line where an exception was seen first, of a function of which nothing was recorded. Where a
     call was unwound, CPython gives the instruction before it (3.12, 3.13: ``next_instr - 1``)."""
     point = where.point
+    if where.answers:
+        return None
     for node in (where.node, scene.node_at(point.frame, scene.step(where.raised).lasti + 1)):
         gone = scene.shed(point, node) if isinstance(node, ast.Call) else None
         if gone is not None and isinstance(node, ast.Call):
@@ -208,46 +208,6 @@ def _made_of(verdict: Verdict) -> None:
         first = before[0].made
         name = first.name or "what it was made of"
         verdict.doubts.append(f"{name} was computed too, at {first.frame.code.path.rpartition('/')[2]}:{first.line}")
-
-
-def reconsider(scene: Scene, where: Site, verdict: Verdict, company: Company) -> None:
-    """Of what is not proven: a line that lost something of a value on its way, as no healthy request did, stands before
-    those that only computed with what it made."""
-    if verdict.status != "likely" or verdict.origin is None:
-        return
-    ways = [verdict.origin, *verdict.others, *verdict.behind.made]
-    called = verdict.behind.calls
-    frames = {(link.frame.process, link.frame.activation): link.frame for one in ways for link in one.links}
-    frames |= {(one.process, one.activation): one for one, _ in called}
-    as_bytes = any(_is_bytes(link.value) for one in ways for link in one.links)
-    losses = lossy.find(scene, company, frames.values(), where.raised, as_bytes=as_bytes)
-    way = next((found for loss in losses if (found := _through(ways, called, loss)) is not None), None)
-    if way is None:
-        return
-    before = verdict.origin
-    verdict.origin, verdict.says = way, way.end.says
-    verdict.others = [one for one in (before, *verdict.others) if _line(one.made) != _line(way.made)]
-    verdict.doubts = ["the line may be meant so"]
-
-
-def _through(ways: list[Origin], called: list[tuple[Frame, Origin]], loss: Loss) -> Origin | None:
-    """The shortest way that went through the call of a line, with that line at its end."""
-    found: list[list[Link]] = []
-    for one in ways:
-        own = [n for n, link in enumerate(one.links) if link.frame is loss.frame]
-        at = max((n for n in own if one.links[n].step >= loss.step or one.links[n].line == loss.line), default=-1)
-        if at >= 0:
-            found.append(one.links[: at + 1] if one.links[at].line != loss.line else one.links[:at])
-    found += [one.links for frame, one in called if frame is loss.frame]
-    links = min(found, key=len, default=None)
-    if links is None:
-        return None
-    link = Link(loss.frame, loss.line, loss.step, loss.name, loss.value, loss.told, ran=loss.step)
-    return Origin([*links, link], End(Kind.COMPUTED, loss.told, loss.line), loss.point, loss.value)
-
-
-def _is_bytes(value: Value | None) -> bool:
-    return value is not None and isinstance(content(value).scalar, bytes)
 
 
 def _line(link: Link) -> tuple[int, str, int]:

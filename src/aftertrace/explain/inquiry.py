@@ -5,13 +5,14 @@ from __future__ import annotations
 import ast
 from dataclasses import dataclass, field
 
-from aftertrace.explain import calls, death, passing, race, shed, silence, slow, suspects, swallowed
-from aftertrace.explain.blame import Verdict, judge, reconsider
+from aftertrace.explain import answers, calls, death, passing, race, shed, silence, slow, suspects, swallowed
+from aftertrace.explain.blame import Verdict, judge
 from aftertrace.explain.company import Company
 from aftertrace.explain.death import Death
 from aftertrace.explain.failure import Failure, Failures
 from aftertrace.explain.finding import Finder, Finding
 from aftertrace.explain.origin import Tracer
+from aftertrace.explain.reconsider import reconsider
 from aftertrace.explain.scene import Scene
 from aftertrace.explain.suspects import Site
 from aftertrace.reconstruct import levels
@@ -76,7 +77,7 @@ def _below(scene: Scene, tracer: Tracer, failures: Failures, failure: Failure) -
     if failure.died:
         return None
     where = site(scene, failure)
-    if where is None:  # an error was answered, and no line says why
+    if where is None or (failure.raised is None and not _nodes(scene, where)):  # no line says why
         return _last_failed(scene, failures, failure.entry)
     for node in _nodes(scene, where):
         span = calls.asked(tracer, where.point.to(node), node)
@@ -88,7 +89,7 @@ def _below(scene: Scene, tracer: Tracer, failures: Failures, failure: Failure) -
 
 def site(scene: Scene, failure: Failure) -> Site | None:
     if failure.raised is None or failure.frame is None:
-        return None
+        return answers.site(scene, failure.entry) if not failure.died else None
     return suspects.site(scene, failure.frame, failure.raised)
 
 
@@ -96,7 +97,7 @@ def _nodes(scene: Scene, where: Site) -> list[ast.expr]:
     """The expressions of the failing line that may look at another service's answer."""
     source = scene.text_of(where.point.frame)
     statement = source.statement(where.node) if source is not None else None
-    if source is not None and isinstance(statement, ast.Raise):
+    if source is not None and statement is not None and (isinstance(statement, ast.Raise) or where.answers):
         return suspects.tests(source, statement)
     if isinstance(where.node, ast.expr):
         return [where.node]

@@ -35,6 +35,7 @@ class Site:
     node: ast.AST
     line: int
     raised: int  # the step
+    answers: bool = False  # no exception: it answered an error
 
 
 def site(scene: Scene, frame: Frame, raised: Step) -> Site | None:
@@ -156,7 +157,7 @@ def _candidates(scene: Scene, text: Text, where: Site, exception: Value | None) 
     kind = exception.type.rpartition(".")[2] if exception is not None else ""
     node = where.node
     statement = text.statement(node)
-    if isinstance(statement, ast.Raise):
+    if isinstance(statement, ast.Raise) or (where.answers and statement is not None):
         yield from _raised(scene, where, text, statement)
     elif isinstance(statement, ast.Assert):
         yield statement.test, _ROLE
