@@ -202,12 +202,17 @@ def _made_of(verdict: Verdict) -> None:
     if verdict.status != "verified" or origin is None or origin.end.kind is not Kind.COMPUTED:
         return
     made = origin.made
-    before = [one for one in verdict.behind.made if lineage.computed(one) and _line(one.made) != _line(made)]
-    if before:
-        verdict.status = "likely"
-        first = before[0].made
-        name = first.name or "what it was made of"
-        verdict.doubts.append(f"{name} was computed too, at {first.frame.code.path.rpartition('/')[2]}:{first.line}")
+    for one in verdict.behind.made:
+        if _line(one.made) == _line(made):
+            continue
+        doubts = [text for text in one.doubts if text not in origin.doubts]
+        if lineage.computed(one):
+            name = one.made.name or "what it was made of"
+            doubts = [f"{name} was computed too, at {one.made.frame.code.path.rpartition('/')[2]}:{one.made.line}"]
+        if doubts:
+            verdict.status = "likely"
+            verdict.doubts.append(doubts[0])
+            return
 
 
 def _line(link: Link) -> tuple[int, str, int]:

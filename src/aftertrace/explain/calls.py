@@ -336,10 +336,12 @@ def _told(scene: Scene, way: Hop, keys: Keys, value: Value, says: str) -> Move |
     for given, rest in [*named, *((one, keys) for one in node.args)]:
         at = way.point.to(given, tuple(Key(key.name) for key in rest))
         held = scene.value(at)
-        if held is not None and held is not ABSENT and same(held, value):
+        alike = same(held, value) if held is not None and held is not ABSENT else False
+        if held is not None and (alike or (alike is None and rest != keys)):
             name = ast.unparse(given) + shown(rest)
             link = replace(way.link, name=name, value=held, says="answered", border=Border("answer", says))
-            return Move(at, link, "" if telling(value) else "an equal value was answered under this name")
+            doubt = "" if telling(value) else "an equal value was answered under this name"
+            return Move(at, link, doubt if alike else "what was answered under this name was not captured whole")
     return None
 
 

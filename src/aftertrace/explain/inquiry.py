@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 from dataclasses import dataclass, field
 
-from aftertrace.explain import answers, calls, death, passing, race, shed, silence, slow, suspects, swallowed
+from aftertrace.explain import answers, calls, death, noticed, passing, race, shed, silence, slow, suspects, swallowed
 from aftertrace.explain.blame import Verdict, judge
 from aftertrace.explain.company import Company
 from aftertrace.explain.death import Death
@@ -54,11 +54,28 @@ def inquire(scene: Scene, failures: Failures, company: Company) -> Inquiry:
         _conclude(scene, tracer, company, found)
         return found
     found.finding = _first(scene, tracer, company)
+    if found.finding is None or found.finding.status == "unknown":
+        noticed_site = noticed.site(scene)
+        if noticed_site is not None:
+            _notice(tracer, noticed_site, company, found)
+            return found
     if found.finding is None:
         found.unknown.append("nothing failed in what was recorded: no exception left a service, none died")
     else:
         found.unknown += found.finding.unknown
     return found
+
+
+def _notice(tracer: Tracer, where: Site, company: Company, found: Inquiry) -> None:
+    """What made the values on which the program called it wrong; that they are is its word alone."""
+    found.verdict = judge(tracer, where, None)
+    if found.verdict.status == "verified":
+        found.verdict.status = "likely"
+        found.verdict.doubts.append("that it is wrong is what the program said")
+    reconsider(tracer.scene, where, found.verdict, company)
+    if found.verdict.status != "unknown":
+        found.finding = None
+    found.unknown += [one for one in found.verdict.unknown if one]
 
 
 def _first(scene: Scene, tracer: Tracer, company: Company) -> Finding | None:

@@ -65,10 +65,10 @@ def held_by_module(origin: Origin) -> bool:
     return named and origin.end.kind is Kind.LOST
 
 
-def _place(origin: Origin) -> tuple[int, str, int, ast.expr]:
+def _place(origin: Origin) -> tuple[int, str, int, int, int, str]:
     """In the source: what a loop made in each of its rounds is looked into once."""
-    made = origin.made
-    return made.frame.process, made.frame.code.path, made.line, origin.point.node
+    made, node = origin.made, origin.point.node
+    return made.frame.process, made.frame.code.path, made.line, node.lineno, node.col_offset, type(node).__name__
 
 
 def _made(tracer: Tracer, origin: Origin, found: Lineage) -> Iterator[Origin]:
@@ -89,13 +89,22 @@ def _made(tracer: Tracer, origin: Origin, found: Lineage) -> Iterator[Origin]:
 
 
 def _leaves(scene: Scene, point: Point, deep: int) -> Iterator[tuple[Point, ast.expr]]:
-    for node in inputs(scene, point)[:_MOST_INPUTS]:
+    for node in [*inputs(scene, point), *_rounds(scene, point)][:_MOST_INPUTS]:
         if isinstance(node, ast.Call | ast.Await) and not scene.callees(point, node):
             continue  # its own are among them
         if isinstance(node, ast.Subscript) and isinstance(node.slice, ast.Slice) and deep:
             yield from _leaves(scene, point.to(node, ()), deep - 1)
         else:
             yield point, node
+
+
+def _rounds(scene: Scene, point: Point) -> list[ast.expr]:
+    """What a loop goes over that counts its rounds: ``for one in rows: count += 1``."""
+    text, statement = scene.text_of(point.frame), scene.statement(point.frame, point.node.lineno)
+    if text is None or not isinstance(statement, ast.AugAssign) or not isinstance(statement.value, ast.Constant):
+        return []
+    loop = next((one for one in text.above(statement) if isinstance(one, ast.For | ast.AsyncFor)), None)
+    return [loop.iter] if loop is not None else []
 
 
 def use(point: Point, node: ast.expr, value: Value | None) -> Link:

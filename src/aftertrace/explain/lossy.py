@@ -14,7 +14,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from aftertrace.explain import texts, units
+from aftertrace.explain import paging, texts, units
 from aftertrace.explain.company import Company
 from aftertrace.explain.likeness import ABSENT
 from aftertrace.explain.likewise import Spot, visits
@@ -106,7 +106,7 @@ def _lost(scene: Scene, frame: Frame, statement: ast.stmt, index: int, *, as_byt
         if found is not None:
             name, value, says = found
             yield Loss(frame, statement.lineno, index, name, value, says, made)
-    says = units.mixed(statement)
+    says = units.mixed(statement) or paging.passes_over(statement)
     if says:
         yield Loss(frame, statement.lineno, index, "", None, says, made)
     dropped = _offset(scene, point, statement, _result(scene, frame, statement, until))

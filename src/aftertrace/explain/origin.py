@@ -377,11 +377,13 @@ class Tracer:
         taken = fits[0]
         if isinstance(taken, ast.Constant) or (value is not None and hole(value) and not texts.inputs(taken)):
             return End(Kind.DEFAULT, f"the literal of its `{word}` was taken", node.lineno)
+        before = worth(self.scene, point, parts[0]) if word == "or" and taken is not parts[0] else None
+        told = f"{ast.unparse(parts[0])} was {text.of(before, 30)}" if before is not None else ""
         if self.scene.is_constant(point.frame, taken) and taken is not parts[0]:
-            before = worth(self.scene, point, parts[0]) if word == "or" else None
-            since = f", since {ast.unparse(parts[0])} was {text.of(before, 30)}" if before is not None else ""
+            since = f", since {told}" if told else ""
             return End(Kind.DEFAULT, f"the constant {ast.unparse(taken)} of its `{word}` was taken{since}", node.lineno)
-        return Move(point.to(taken))
+        zero = before is not None and not hole(before)
+        return Move(point.to(taken), doubt=f"{told}, which counts as false" if zero else "")
 
 
 def _could(found: Value | None, value: Value | None) -> bool:
