@@ -52,6 +52,7 @@ def judge(tracer: Tracer, where: Site, exception: Value | None) -> Verdict:
     verdict = _misnamed(where, exception, best_origin) or _verdict(best_origin, others)
     verdict.behind = lineage.behind(tracer, [best_origin, *others])
     _made_of(verdict)
+    _name_others(verdict)
     against = contradiction.doubt(tracer.scene, where, exception) or _taken_out(where, best_origin)
     against = against or (shed.raised(within[1]).says if within else "") or _changed_by_shed(tracer.scene, best_origin)
     if against and verdict.status != "unknown":
@@ -197,9 +198,10 @@ def _verdict(origin: Origin, others: list[Origin]) -> Verdict:
 
 
 def _made_of(verdict: Verdict) -> None:
-    """What was computed is no proof of its line where something that it was computed from was computed, too."""
+    """What was computed, or looked up in vain, is no proof of its line where what it was computed from, or looked up by,
+    was computed, too."""
     origin = verdict.origin
-    if verdict.status != "verified" or origin is None or origin.end.kind is not Kind.COMPUTED:
+    if verdict.status != "verified" or origin is None or origin.end.kind not in {Kind.COMPUTED, Kind.DEFAULT}:
         return
     made = origin.made
     for one in verdict.behind.made:
@@ -213,6 +215,15 @@ def _made_of(verdict: Verdict) -> None:
             verdict.status = "likely"
             verdict.doubts.append(doubts[0])
             return
+
+
+def _name_others(verdict: Verdict) -> None:
+    """Of the lines that computed what the likely one worked with: the nearest, and the one furthest back."""
+    if verdict.status != "likely" or verdict.origin is None:
+        return
+    told = {_line(one.made) for one in (verdict.origin, *verdict.others)}
+    more = [one for one in verdict.behind.made if lineage.computed(one) and _line(one.made) not in told]
+    verdict.others += [*more[:1], *(one for one in more[-1:] if _line(one.made) != _line(more[0].made))]
 
 
 def _line(link: Link) -> tuple[int, str, int]:

@@ -73,9 +73,13 @@ def _place(origin: Origin) -> tuple[int, str, int, int, int, str]:
 
 def _made(tracer: Tracer, origin: Origin, found: Lineage) -> Iterator[Origin]:
     """Of each input of the expression that made a value the origin, by the way that leads to the failure."""
-    if origin.end.kind not in MADE or origin.end.span is not None:
+    if origin.end.kind is Kind.DEFAULT:
+        leaves = _key(origin.point)
+    elif origin.end.kind in MADE and origin.end.span is None:
+        leaves = list(_leaves(tracer.scene, origin.point, _DEEP))
+    else:
         return
-    for at, node in _leaves(tracer.scene, origin.point, _DEEP):
+    for at, node in leaves:
         value = tracer.scene.evaluate(at, node)
         found.calls += [(one, origin) for one in tracer.scene.callees(at, node)[:_MOST_ROUNDS]]
         if value is None and isinstance(node, ast.Name) and tracer.scene.binding(at.frame, node.id, at.until) is None:
@@ -86,6 +90,12 @@ def _made(tracer: Tracer, origin: Origin, found: Lineage) -> Iterator[Origin]:
         inner.doubts[:0] = origin.doubts
         if len(inner.links) > len(origin.links) or inner.end.kind in MADE:
             yield inner
+
+
+def _key(point: Point) -> list[tuple[Point, ast.expr]]:
+    """What a lookup that took its default had been asked for."""
+    found = texts.lookup(point.node) if isinstance(point.node, ast.Call) else None
+    return [(point, one) for one in texts.inputs(found.key)] if found is not None and found.key is not None else []
 
 
 def _leaves(scene: Scene, point: Point, deep: int) -> Iterator[tuple[Point, ast.expr]]:

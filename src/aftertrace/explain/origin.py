@@ -193,7 +193,7 @@ class Tracer:
                 held = self.scene.evaluate(point, point.node) or (None if point.keys else value)
                 return self.item(point.to(given.source), given, held, None)
         node = self.scene.constant(point.frame, name)
-        if node is None or value is None:
+        if node is None or value is None or (point.keys and _is_bare(node)):
             lost = End(Kind.LOST, f"{name} is not a recorded name", unknown=f"what {name} held")
             return self.received(self.scene, point, value) or lost
         link = Link(point.frame, node.lineno, point.step, name, None, "set when the module was imported")
@@ -384,6 +384,15 @@ class Tracer:
             return End(Kind.DEFAULT, f"the constant {ast.unparse(taken)} of its `{word}` was taken{since}", node.lineno)
         zero = before is not None and not hole(before)
         return Move(point.to(taken), doubt=f"{told}, which counts as false" if zero else "")
+
+
+def _is_bare(node: ast.expr) -> bool:
+    """``Settings()``, ``{}``: of what was put into it since, the source says nothing."""
+    match node:
+        case ast.Call(args=[], keywords=[]) | ast.List(elts=[]) | ast.Dict(keys=[]):
+            return True
+        case _:
+            return False
 
 
 def _could(found: Value | None, value: Value | None) -> bool:
