@@ -163,7 +163,9 @@ def handle(path, body):
 
 
 @pytest.fixture(scope="module", params=ALL)
-def played(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Program, Services]]:
+def played(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[tuple[Program, Services]]:
     program = ALL[request.param]
     with running(tmp_path_factory.mktemp("lost"), program.services) as services:
         yield program, services
@@ -231,7 +233,7 @@ def test_units(text: str, expected: str) -> None:
         ("a text that is no statement", False),
     ],
 )
-def test_pages(query: str, passes: bool) -> None:  # noqa: FBT001
+def test_pages(query: str, passes: bool) -> None:
     assert bool(paging.passes_over(ast.parse(f"q = {query!r}").body[0])) is passes
 
 

@@ -149,9 +149,13 @@ def test_what_the_program_noticed(tmp_path: Path) -> None:
     rows = [{"name": one, "mail": f"{one}@example.org" if one != "eve" else ""} for one in ("ann", "bob", "eve")]
     body = {"rows": rows, "count": 3}
     with running(tmp_path, {"app": KEEPS.replace(_MARK, "")}) as services:
-        found = requests(services, [body], [{"rows": rows[:2], "count": 2}], trigger="keep")
+        found = requests(services, [body], [{"rows": rows[:2], "count": 2}] * 3, trigger="keep")
         healthy = requests(services, [{"rows": rows[:2], "count": 2}], [], trigger="sibling")
+        again = requests(services, [body], [body] * 3, trigger="keep")
     said = told(found)
+    assert told(again)["cause"]["status"] == "unknown"  # they were kept too, and are healthy
+    found.healthy = found.healthy[:2]
+    assert told(found)["cause"]["status"] == "unknown"  # too few to say so
     named = [one["line"] for one in (said["cause"], *said["also"])]
     assert said["cause"]["status"] == "likely"
     assert line_of(KEEPS) in [*named, *(one["line"] for one in said["chain"])]

@@ -51,7 +51,7 @@ def judge(tracer: Tracer, where: Site, exception: Value | None) -> Verdict:
         return gone
     verdict = _misnamed(where, exception, best_origin) or _verdict(best_origin, others)
     verdict.behind = lineage.behind(tracer, [best_origin, *others])
-    _made_of(verdict)
+    _made_of(tracer.scene, verdict, exception)
     _name_others(verdict)
     against = contradiction.doubt(tracer.scene, where, exception) or _taken_out(where, best_origin)
     against = against or (shed.raised(within[1]).says if within else "") or _changed_by_shed(tracer.scene, best_origin)
@@ -197,24 +197,39 @@ def _verdict(origin: Origin, others: list[Origin]) -> Verdict:
     return Verdict("likely" if doubts else "verified", origin, _says(origin), doubts, others, unknown)
 
 
-def _made_of(verdict: Verdict) -> None:
-    """What was computed, or looked up in vain, is no proof of its line where what it was computed from, or looked up by,
-    was computed, too."""
+def _made_of(scene: Scene, verdict: Verdict, exception: Value | None) -> None:
+    """What was computed, or looked up in vain, is no proof of its line where what it was computed from, or looked up
+    by, was computed, too. A text that could not be read is, where it was written of numbers: they cannot be misread."""
     origin = verdict.origin
     if verdict.status != "verified" or origin is None or origin.end.kind not in {Kind.COMPUTED, Kind.DEFAULT}:
         return
-    made = origin.made
-    for one in verdict.behind.made:
-        if _line(one.made) == _line(made):
-            continue
-        doubts = [text for text in one.doubts if text not in origin.doubts]
-        if lineage.computed(one):
-            name = one.made.name or "what it was made of"
-            doubts = [f"{name} was computed too, at {one.made.frame.code.path.rpartition('/')[2]}:{one.made.line}"]
-        if doubts:
-            verdict.status = "likely"
-            verdict.doubts.append(doubts[0])
-            return
+    if _is_unreadable(exception) and _is_written(scene, origin):
+        return
+    before = [one.made for one in verdict.behind.changed if _line(one.made) != _line(origin.made)]
+    if before:
+        verdict.status = "likely"
+        name = before[0].name or "what it was made of"
+        where = f"{before[0].frame.code.path.rpartition('/')[2]}:{before[0].line}"
+        verdict.doubts.append(f"{name} was computed too, at {where}")
+
+
+def _is_written(scene: Scene, origin: Origin) -> bool:
+    """A text that the line wrote of numbers."""
+    node = origin.point.node
+    written = isinstance(node, ast.JoinedStr) or (
+        isinstance(node, ast.Call) and texts.called(node) in {"str", "format"}
+    )
+    values = [scene.evaluate(at, one) for at, one in lineage.leaves(scene, origin.point)]
+    return written and bool(values) and all(map(_is_number, values))
+
+
+def _is_unreadable(exception: Value | None) -> bool:
+    kind = exception.type.rpartition(".")[2] if exception is not None else ""
+    return kind in {"ValueError", "InvalidOperation"} or kind.endswith("DecodeError")
+
+
+def _is_number(value: Value | None) -> bool:
+    return value is not None and isinstance(content(value).scalar, int | float)
 
 
 def _name_others(verdict: Verdict) -> None:
@@ -222,7 +237,8 @@ def _name_others(verdict: Verdict) -> None:
     if verdict.status != "likely" or verdict.origin is None:
         return
     told = {_line(one.made) for one in (verdict.origin, *verdict.others)}
-    more = [one for one in verdict.behind.made if lineage.computed(one) and _line(one.made) not in told]
+    known = [one for one in verdict.behind.changed if one.end.kind is not Kind.OPAQUE]
+    more = [one for one in known if _line(one.made) not in told]
     verdict.others += [*more[:1], *(one for one in more[-1:] if _line(one.made) != _line(more[0].made))]
 
 

@@ -55,7 +55,7 @@ def inquire(scene: Scene, failures: Failures, company: Company) -> Inquiry:
         return found
     found.finding = _first(scene, tracer, company)
     if found.finding is None or found.finding.status == "unknown":
-        noticed_site = noticed.site(scene)
+        noticed_site = noticed.site(scene, company)
         if noticed_site is not None:
             _notice(tracer, noticed_site, company, found)
             return found

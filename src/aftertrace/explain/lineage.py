@@ -18,6 +18,7 @@ from aftertrace.explain.origin import Tracer
 from aftertrace.explain.scene import Point, Scene
 from aftertrace.model import Value
 from aftertrace.reconstruct.execution import Frame
+from aftertrace.wire.equality import equal
 
 MOST = 40  # lines that are gone back to
 MADE = (Kind.COMPUTED, Kind.OPAQUE)
@@ -30,9 +31,11 @@ _DEEP = 4  # calls within each other, of one expression
 @dataclass(slots=True)
 class Lineage:
     """``made``: where inputs were made, the nearest first, with what stands outside, in the source, or could not be
-    followed. ``calls``: all that the lines on the way called for it, one for each round, with the way to them."""
+    followed. ``changed``: those of them whose line made something new. ``calls``: all that the lines on the way called
+    for it, one for each round, with the way to them."""
 
     made: list[Origin] = field(default_factory=list)
+    changed: list[Origin] = field(default_factory=list)
     calls: list[tuple[Frame, Origin]] = field(default_factory=list)
 
 
@@ -46,15 +49,21 @@ def behind(tracer: Tracer, origins: Sequence[Origin]) -> Lineage:
             if _place(one) not in seen and len(found.made) < MOST:
                 seen.add(_place(one))
                 found.made.append(one)
+                found.changed += [one] if _changed(tracer.scene, one) else []
                 queue.append(one)
     return found
 
 
-def computed(origin: Origin) -> bool:
-    """Whether its line made something new of what it was given, or got it from where nothing is recorded."""
+def _changed(scene: Scene, origin: Origin) -> bool:
+    """Whether its line made something new of what it was given, or got it from where nothing is recorded;
+    ``text.strip()`` of what has no blanks did not."""
     node = origin.point.node
     if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in _REARRANGE:
         return False
+    if origin.end.kind in MADE and origin.end.span is None and origin.value is not None:
+        given = [scene.evaluate(at, one) for at, one in leaves(scene, origin.point)]
+        if any(one is not None and one.type == origin.value.type and equal(one, origin.value) for one in given):
+            return False
     return origin.end.kind in {*MADE, Kind.DEFAULT} or held_by_module(origin)
 
 
@@ -74,12 +83,12 @@ def _place(origin: Origin) -> tuple[int, str, int, int, int, str]:
 def _made(tracer: Tracer, origin: Origin, found: Lineage) -> Iterator[Origin]:
     """Of each input of the expression that made a value the origin, by the way that leads to the failure."""
     if origin.end.kind is Kind.DEFAULT:
-        leaves = _key(origin.point)
+        nodes = _key(origin.point)
     elif origin.end.kind in MADE and origin.end.span is None:
-        leaves = list(_leaves(tracer.scene, origin.point, _DEEP))
+        nodes = list(leaves(tracer.scene, origin.point))
     else:
         return
-    for at, node in leaves:
+    for at, node in nodes:
         value = tracer.scene.evaluate(at, node)
         found.calls += [(one, origin) for one in tracer.scene.callees(at, node)[:_MOST_ROUNDS]]
         if value is None and isinstance(node, ast.Name) and tracer.scene.binding(at.frame, node.id, at.until) is None:
@@ -98,12 +107,13 @@ def _key(point: Point) -> list[tuple[Point, ast.expr]]:
     return [(point, one) for one in texts.inputs(found.key)] if found is not None and found.key is not None else []
 
 
-def _leaves(scene: Scene, point: Point, deep: int) -> Iterator[tuple[Point, ast.expr]]:
+def leaves(scene: Scene, point: Point, deep: int = _DEEP) -> Iterator[tuple[Point, ast.expr]]:
+    """What the point's expression was made of, each as small as it stands there."""
     for node in [*inputs(scene, point), *_rounds(scene, point)][:_MOST_INPUTS]:
         if isinstance(node, ast.Call | ast.Await) and not scene.callees(point, node):
             continue  # its own are among them
         if isinstance(node, ast.Subscript) and isinstance(node.slice, ast.Slice) and deep:
-            yield from _leaves(scene, point.to(node, ()), deep - 1)
+            yield from leaves(scene, point.to(node, ()), deep - 1)
         else:
             yield point, node
 

@@ -378,12 +378,13 @@ class Tracer:
         if isinstance(taken, ast.Constant) or (value is not None and hole(value) and not texts.inputs(taken)):
             return End(Kind.DEFAULT, f"the literal of its `{word}` was taken", node.lineno)
         before = worth(self.scene, point, parts[0]) if word == "or" and taken is not parts[0] else None
-        told = f"{ast.unparse(parts[0])} was {text.of(before, 30)}" if before is not None else ""
-        if self.scene.is_constant(point.frame, taken) and taken is not parts[0]:
-            since = f", since {told}" if told else ""
-            return End(Kind.DEFAULT, f"the constant {ast.unparse(taken)} of its `{word}` was taken{since}", node.lineno)
-        zero = before is not None and not hole(before)
-        return Move(point.to(taken), doubt=f"{told}, which counts as false" if zero else "")
+        told = f", since {ast.unparse(parts[0])} was {text.of(before, 30)}" if before is not None else ""
+        if taken is not parts[0] and self.scene.is_constant(point.frame, taken):
+            return End(Kind.DEFAULT, f"the constant {ast.unparse(taken)} of its `{word}` was taken{told}", node.lineno)
+        if before is not None and not hole(before):
+            says = f"{ast.unparse(taken)} was taken{told}, which counts as false"
+            return End(Kind.DEFAULT, says, node.lineno)
+        return Move(point.to(taken))
 
 
 def _is_bare(node: ast.expr) -> bool:
