@@ -2,7 +2,8 @@
 stood, and had not given back yet what they took there: a lock, a connection of a pool.
 
 A hold lasts from the step after that line until its `with` block is left, or, where the line belongs to a context
-manager made of a generator, until that is run on.
+manager made of a generator, until that is run on. That it was the same thing shows in time: one of them gave it back as
+the wait ended.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from aftertrace.explain.scene import GENERATOR, Scene
 from aftertrace.reconstruct.execution import Frame, StepKind
 
 LEAST = 0.5  # of the wait
+_AT_ONCE, _SOON_NS = 0.1, 50_000_000  # of the wait, or ns: as late as a busy machine may run on who waited
 _MOST_HOLDS = 200
 
 
@@ -70,7 +72,10 @@ def find(scene: Scene, frame: Frame, line: int, step: int, company: Company) -> 
     for one in by_line.values():
         one.held_ns = Intervals((hold.start_ns, hold.end_ns) for hold in one.holds).within(start, end)
     best = max(by_line.values(), key=lambda one: one.held_ns, default=None)
-    return best if best is not None and best.held_ns >= LEAST * (end - start) else None
+    if best is None or best.held_ns < LEAST * (end - start):
+        return None
+    soon = max(_SOON_NS, int(_AT_ONCE * (end - start)))
+    return best if any(abs(end - one.end_ns) <= soon for one in best.holds) else None
 
 
 def _visits(scene: Scene, frame: Frame, line: int) -> Iterator[tuple[int, int]]:

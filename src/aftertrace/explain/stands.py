@@ -167,13 +167,15 @@ def waits(scene: Scene, frame: Frame, line: int, step: int, *, suspended: bool =
 
 
 def _is_queue(scene: Scene, frame: Frame, step: int, call: ast.Call) -> bool:
-    """``get`` of a queue: by its type, or since it is told how long to wait."""
+    """``get`` of a queue: by its type, or since it is told how long to wait, and of nothing else."""
     if texts.called(call) != "get" or not isinstance(call.func, ast.Attribute):
         return False
     held = _evaluated(scene, frame, step, call.func.value)
     if held is not None and held.type.rpartition(".")[2].endswith("Queue"):
         return True
-    return held is None and any(one.arg in {"timeout", "block"} for one in call.keywords)
+    if held is not None or call.args or not call.keywords:
+        return False
+    return all(one.arg in {"timeout", "block"} for one in call.keywords)
 
 
 def _evaluated(scene: Scene, frame: Frame, step: int, node: ast.expr) -> Value | None:
