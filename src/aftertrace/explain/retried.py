@@ -21,7 +21,7 @@ from aftertrace.explain.scene import Point, Scene
 from aftertrace.explain.texts import Text
 from aftertrace.explain.usual import LEAST_SIBLINGS, Usual
 from aftertrace.model import Value
-from aftertrace.reconstruct.execution import StepKind
+from aftertrace.reconstruct.execution import Frame, StepKind
 from aftertrace.reconstruct.text import duration
 
 _NESTED = 0.8  # of the time of a loop around it
@@ -98,7 +98,8 @@ def _retries(scene: Scene, parts: Parts) -> dict[Place, _Retries]:
         loop = Loop(frame, line, own)
         if block is None or not list(_leaving(block, line)) or repeats.different(scene, loop) > 1:
             continue
-        extent = Intervals([(own[0].start_ns, max(one.end_ns for one in own))]).common(parts.below(frame))
+        end = max(_left(scene, frame, block, own[-1].step), *(one.end_ns for one in own))
+        extent = Intervals([(own[0].start_ns, end)]).common(parts.below(frame))
         one = found.setdefault(repeats.place(scene, frame, line), _Retries(block))
         one.loops.append(loop)
         one.path_ns += extent
@@ -109,6 +110,15 @@ def _around(text: Text, statement: ast.stmt) -> _Block | None:
     """The innermost loop in whose body a statement stands."""
     found = (one for one in text.above(statement) if isinstance(one, ast.For | ast.AsyncFor | ast.While))
     return next(found, None)
+
+
+def _left(scene: Scene, frame: Frame, block: _Block, after: int) -> int:
+    """When a line behind the loop ran, or its function ended: a wait may stand behind the last round. ns."""
+    for index in scene.steps_between(frame, after, len(scene.execution.steps)):
+        step = scene.step(index)
+        if step.kind is StepKind.LINE and not block.lineno <= step.line <= (block.body[-1].end_lineno or 0):
+            return step.time_ns
+    return scene.step(frame.last_step).time_ns
 
 
 def _leaving(block: _Block, line: int) -> Iterator[ast.If]:
