@@ -56,6 +56,7 @@ def handle(path, body):
     return tax
 """
 KEEPS = """
+import time
 import aftertrace
 def sent_to(names):
     sent = 0
@@ -67,6 +68,7 @@ def wanted(rows):
     return names
 def handle(path, body):
     sent = sent_to(wanted(body["rows"]))
+    time.sleep(body.get("wait", 0))
     if sent != body["count"]:
         aftertrace.keep("letters missing")
     return sent
@@ -152,6 +154,9 @@ def test_what_the_program_noticed(tmp_path: Path) -> None:
         found = requests(services, [body], [{"rows": rows[:2], "count": 2}] * 3, trigger="keep")
         healthy = requests(services, [{"rows": rows[:2], "count": 2}], [], trigger="sibling")
         again = requests(services, [body], [body] * 3, trigger="keep")
+        slow = requests(services, [body | {"wait": 0.7}], [{"rows": rows[:2], "count": 2}] * 6, trigger="keep")
+    assert told(slow)["finding"] is None  # it was slow, too, but the program kept it for what it noticed
+    assert told(slow)["cause"]["status"] == "likely"
     said = told(found)
     assert told(again)["cause"]["status"] == "unknown"  # they were kept too, and are healthy
     found.healthy = found.healthy[:2]

@@ -54,7 +54,7 @@ def inquire(scene: Scene, failures: Failures, company: Company) -> Inquiry:
         _conclude(scene, tracer, company, found)
         return found
     found.finding = _first(scene, tracer, company)
-    if found.finding is None or found.finding.status == "unknown":
+    if found.finding is None or found.finding.status == "unknown" or _beside(scene, found.finding):
         noticed_site = noticed.site(scene, company)
         if noticed_site is not None:
             _notice(tracer, noticed_site, company, found)
@@ -64,6 +64,11 @@ def inquire(scene: Scene, failures: Failures, company: Company) -> Inquiry:
     else:
         found.unknown += found.finding.unknown
     return found
+
+
+def _beside(scene: Scene, finding: Finding) -> bool:
+    """It was slow, too, but not kept for that."""
+    return finding.kind == "slow" and not any(one.trigger in slow.TRIGGERS for one in scene.execution.keeps)
 
 
 def _notice(tracer: Tracer, where: Site, company: Company, found: Inquiry) -> None:
