@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from aftertrace.errors import UsageError
-from aftertrace.wire.bundle import Group, KeptTrace, TraceData
+from aftertrace.traceql.tree import Query
+from aftertrace.wire.bundle import Candidate, Group, KeptTrace, TraceData
 
 
 class Sources(Protocol):
@@ -21,6 +22,14 @@ class Sources(Protocol):
 
     def kept(self, limit: int, query: str) -> list[KeptTrace]:
         """Kept traces, newest first. UsageError: the query cannot be read."""
+
+    def candidates(
+        self, query: Query, between: tuple[int, int], after: Candidate | None, limit: int
+    ) -> list[Candidate]:
+        """Kept requests of a time (ns) that may hold what is asked for, newest first, behind one of them."""
+
+    def count(self, query: Query, between: tuple[int, int]) -> tuple[int, int]:
+        """(how many of that time may hold it, how many were kept)"""
 
     def groups(self, since_ns: int, until_ns: int, limit: int) -> list[Group]:
         """Failure groups of that time, the last that failed first."""
