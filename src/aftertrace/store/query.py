@@ -83,8 +83,6 @@ def _braces(query: str, position: int) -> Query:
 
 def _no_term(query: str, position: int) -> str:
     word = query[position:].split(maxsplit=1)[0]
-    if "{" in word:
-        return "a blank is missing before the braces"
     return "a quote is not closed" if word.count('"') == 1 else f"{word[:40]!r} is not FIELD=VALUE"
 
 

@@ -13,7 +13,7 @@ from aftertrace.traceql.wrong import wrong
 _EQUALITY = ("=", "!=")
 _REGEX = ("=~", "!~")
 _UNORDERED = ("status", "kind", "call.function", "call.file", "exception.type", "line")
-PLACE = re.compile(r"(?P<path>.*[^:/\s]):(?P<line>\d{1,9})", re.DOTALL)
+PLACE = re.compile(r"(?P<path>.*[^:/\s]):(?P<line>[0-9]{1,9})", re.DOTALL)
 _LARGEST = 2**63
 
 
@@ -67,8 +67,10 @@ def _check_constant(query: str, one: Comparison, constant: Constant) -> None:
         raise wrong(query, constant.at, f"{constant.text} is {_NO[needed]}")
     if needed is None and constant.kind in {Kind.DURATION, Kind.STATUS, Kind.SPAN_KIND}:
         raise wrong(query, constant.at, f"{one.left.text} is a value: compare it with a text, a number, true or null")
-    if constant.kind is Kind.NUMBER and isinstance(constant.value, int) and abs(constant.value) >= _LARGEST:
-        raise wrong(query, constant.at, "whole numbers have at most 64 bits here")
+    numeric = constant.kind in {Kind.NUMBER, Kind.DURATION}
+    if numeric and isinstance(constant.value, int) and abs(constant.value) >= _LARGEST:
+        what = "whole numbers" if constant.kind is Kind.NUMBER else "spans of time, in nanoseconds,"
+        raise wrong(query, constant.at, f"{what} have at most 64 bits")
     unordered = isinstance(one.left, Field) and name_of(one.left) in _UNORDERED
     if one.op not in _EQUALITY and (unordered or constant.kind in {Kind.BOOLEAN, Kind.NULL, Kind.NIL}):
         what = one.left.text if unordered else constant.text

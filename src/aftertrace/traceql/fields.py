@@ -62,7 +62,7 @@ WORDS: dict[str, tuple[Kind, StatusCode | SpanKind | bool | None]] = {
 }
 _PART = re.compile(
     r'(?P<dot>[.:]?)(?:(?P<name>[^\W\d]\w*|(?<=\.)\w+)|"(?P<quoted>(?:[^"\\]|\\.)*)")'
-    r'|\[(?P<index>-?\d{1,9})\]|\["(?P<key>(?:[^"\\]|\\.)*)"\]',
+    r'|\[(?P<index>-?[0-9]{1,9})\]|\["(?P<key>(?:[^"\\]|\\.)*)"\]',
     re.DOTALL,
 )
 _ESCAPES = {"n": "\n", "t": "\t", "r": "\r"}

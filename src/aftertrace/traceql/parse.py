@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 
 LONGEST = 2000  # code points of a query
 DEEPEST = 30  # nested && || ! >>
-_UNIT = re.compile(r"(\d+(?:\.\d+)?)(ns|us|µs|ms|s|m|h|d)")
+_UNIT = re.compile(r"([0-9]+(?:\.[0-9]+)?)(ns|us|µs|ms|s|m|h|d)")
 _UNITS = {"ns": 1, "us": 10**3, "µs": 10**3, "ms": 10**6, "s": 10**9, "m": 60 * 10**9, "h": 3600 * 10**9}
 _UNITS["d"] = 24 * _UNITS["h"]
 _ORDER = (Level.SPAN, Level.CALL, Level.STEP)
@@ -121,7 +121,7 @@ class _Maker:
 
     def _number(self, parts: list[Token]) -> Operand:
         text = str(parts[0])
-        value = int(text) if re.fullmatch(r"-?\d+", text) else float(text)
+        value = int(text) if re.fullmatch(r"-?[0-9]+", text) else float(text)
         return Constant(Kind.NUMBER, value, _at(parts[0]), text)
 
     def _duration(self, parts: list[Token]) -> Operand:
