@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from aftertrace.errors import UsageError
 from aftertrace.model import Resource, Span, SpanKind, StatusCode
 from aftertrace.store import query
+from aftertrace.traceql import pattern
 from aftertrace.traceql.parse import parse
 from aftertrace.traceql.tree import (
     And,
@@ -260,6 +261,21 @@ def test_candidates_come_newest_first_and_in_pages(store, spans):
     since = store.candidates(asked, (middle, EVER[1]), None, 500)
     assert since == [one for one in whole if one.time_ns >= middle]
     assert store.candidates(asked, (0, 1), None, 500) == []
+
+
+@SLOW
+@given(st.text(alphabet="ab.*+?()[]^$|\\dw{}1,i:-\n \x00é", max_size=8))
+def test_regular_expressions_are_the_same_in_sql(store, spans, expression):
+    try:
+        pattern.compiled(expression)
+    except pattern.BadPattern:
+        return
+    one = Comparison(Field(Scope.SPAN, "v", 0, ""), "=~", Constant(Kind.TEXT, expression, 0, ""), 0)
+    found = {each.trace_id for each in store.kept(500, written(Filter(one, Level.SPAN, 0)))}
+    each = {span.trace_id: span.attributes["v"] for span in spans if isinstance(span.attributes.get("v"), str)}
+    assert found == {
+        trace for trace, text in each.items() if "<redacted" not in text and pattern.matches(text, expression)
+    }
 
 
 def test_a_span_that_came_twice_is_what_it_was_at_its_end(store, spans):

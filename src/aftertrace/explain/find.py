@@ -6,13 +6,11 @@ so that whoever asks sees how far it is, can stop, and holds what was found. One
 
 from __future__ import annotations
 
-import contextlib
-import itertools
 import re
 import time
 from collections import Counter
-from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 from aftertrace.errors import NotFound, UsageError
@@ -23,7 +21,7 @@ from aftertrace.explain.world import World
 from aftertrace.reconstruct.build import build
 from aftertrace.traceql import moments
 from aftertrace.traceql.tree import Query
-from aftertrace.wire.bundle import Candidate
+from aftertrace.wire.bundle import Candidate, TraceData
 
 MOST = 1000
 _PAGE_S = 2.0  # after which a page ends with the request that is being judged
@@ -82,24 +80,24 @@ def ask(sources: Sources, *, query: str, since: str, until: str, limit: int, cur
     of, kept = sources.count(asked, between)
     judging = _Judging(sources, asked, limit, Page(query, kept, of))
     page, end = judging.page, time.monotonic() + _PAGE_S
-    for one in _candidates(sources, asked, between, after):
+    for one, trace in _candidates(sources, asked, between, after):
         if page.told >= limit or page.judged >= _PAGE_REQUESTS or (page.judged and time.monotonic() > end):
             break
-        judging.judge(one)
+        judging.judge(one, trace)
         page.cursor, page.judged_back_to_ns = f"{one.time_ns}.{one.trace_id}.{until_ns}", one.time_ns
     else:
         page.cursor = ""
     if not of and kept:
-        judging.look(_candidates(sources, parse("{ }"), between, None))
+        judging.look(sources.candidates(parse("{ }"), between, None, _LOOKED_AT))
     page.unmet = judging.unmet.told(spans_only=not of)
     return page
 
 
 def _candidates(
     sources: Sources, query: Query, between: tuple[int, int], after: Candidate | None
-) -> Iterator[Candidate]:
+) -> Iterator[tuple[Candidate, TraceData]]:
     while chunk := sources.candidates(query, between, after, _CHUNK):
-        yield from chunk
+        yield from zip(chunk, sources.skeletons([one.trace_id for one in chunk], code=query.on_code()), strict=True)
         after = chunk[-1]
 
 
@@ -113,29 +111,29 @@ class _Judging:
         self.page = page
         self.unmet = Unmet(query)
 
-    def judge(self, one: Candidate) -> None:
-        try:
-            trace = self._sources.trace(one.trace_id)
-        except NotFound:
-            return  # it was removed meanwhile
-        on_code = self._query.on_code()
-        world = World(build(trace if on_code else replace(trace, recordings=[], problems=[])))
+    def judge(self, one: Candidate, trace: TraceData) -> None:
+        world = World(build(trace))
         found = spansets.ask(self._query, world)
         self.page.judged += 1
         if found.yes:
-            self._tell(world, found, one)
+            self._tell(one)
         elif doubts := found.doubts():
             self.page.unjudged += 1
             self.page.reasons.update(doubts[:_REASONS])
         self.unmet.look(world)
 
-    def look(self, others: Iterator[Candidate]) -> None:
+    def look(self, others: Sequence[Candidate]) -> None:
         """At the names in spans of some requests that are ruled out: which of the query's are not there?"""
-        for one in itertools.islice(others, _LOOKED_AT):
-            with contextlib.suppress(NotFound):
-                self.unmet.look(World(build(replace(self._sources.trace(one.trace_id), recordings=[], problems=[]))))
+        for trace in self._sources.skeletons([one.trace_id for one in others], code=False):
+            self.unmet.look(World(build(trace)))
 
-    def _tell(self, world: World, found: spansets.Found, one: Candidate) -> None:
+    def _tell(self, one: Candidate) -> None:
+        """With all that there is of it: its sources, too."""
+        try:
+            world = World(build(self._sources.trace(one.trace_id)))
+        except NotFound:
+            return  # it was removed meanwhile
+        found = spansets.ask(self._query, world)
         page, root = self.page, world.root
         places = matches.places(world, found.yes)
         shown = places[: min(matches.MOST, self._limit - page.told)]

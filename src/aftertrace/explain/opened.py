@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
+
 from aftertrace.errors import NotFound
 from aftertrace.traceql.tree import Query
 from aftertrace.wire.bundle import Candidate, Group, KeptTrace, TraceData
@@ -35,6 +37,9 @@ class Opened:
 
     def count(self, query: Query, between: tuple[int, int]) -> tuple[int, int]:  # noqa: ARG002
         return 1, 1
+
+    def skeletons(self, trace_ids: Sequence[str], *, code: bool) -> Iterator[TraceData]:  # noqa: ARG002
+        return (self.trace(one) for one in trace_ids)
 
     def groups(self, since_ns: int, until_ns: int, limit: int) -> list[Group]:  # noqa: ARG002
         return []

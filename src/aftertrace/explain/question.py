@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -30,6 +30,9 @@ class Sources(Protocol):
 
     def count(self, query: Query, between: tuple[int, int]) -> tuple[int, int]:
         """(how many of that time may hold it, how many were kept)"""
+
+    def skeletons(self, trace_ids: Sequence[str], *, code: bool) -> Iterator[TraceData]:
+        """What each is rebuilt from, without logs, keeps and sources; without ``code`` spans alone."""
 
     def groups(self, since_ns: int, until_ns: int, limit: int) -> list[Group]:
         """Failure groups of that time, the last that failed first."""
