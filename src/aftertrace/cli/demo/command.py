@@ -20,6 +20,7 @@ from aftertrace.cli.demo.acts import Outcome
 from aftertrace.cli.demo.processes import DemoFailed, Shop, terminated_cleanly
 from aftertrace.cli.demo.stage import RECORDED, Stage
 from aftertrace.cli.demo.story import Teller
+from aftertrace.cli.demo.variants import Truth
 from aftertrace.cli.serve import server_parts
 from aftertrace.errors import NotInstalled, UsageError
 from aftertrace.show import why
@@ -117,9 +118,9 @@ def _open_shop(stage: Stage, name: str, seed: int, teller: Teller) -> Shop:
         teller.says("Three FastAPI services and a worker on a queue, each in its own process with its own database:")
     else:
         teller.title(f"A second shop, made from seed {seed}")
-        teller.says("The same faults under other names, values and line numbers, and an unrelated ERROR log as decoy:")
+        teller.says("The same faults under other names, values and line numbers, and an unrelated ERROR log as decoy.")
     shop = stage.shop(name, None if name == "base" else seed)
-    for service in shop.services:
+    for service in shop.services if name == "base" else ():
         started = " ".join(["aftertrace run --service", service["name"], *RECORDED, "-- python", *service["command"]])
         teller.shows(started.format(port=service.get("port", "")))
     before = len(stage.kept())
@@ -175,7 +176,9 @@ def _round(stage: Stage, shop: Shop, faults: list[int], teller: Teller, *, liste
         teller.says(story.saw(happened[-1]), f"{fault}  ")
     rows = stage.wait_kept(known, [one.truth for one in happened])
     if listed:
-        teller.says("Each was kept by itself, in every service that it passed through; only 4 asked for it, by keep():")
+        teller.says(
+            "Each was kept by itself, in every service it passed through; only the code of 4 asked for it, by keep()."
+        )
         teller.command(f"{stage.prefix('ls')}aftertrace ls", stage.run("ls", console=teller.shown))
     for one in happened:
         if one.truth.fault in rows:
@@ -197,7 +200,7 @@ def _steps(stage: Stage, outcome: Outcome, teller: Teller) -> None:
     """From where it was raised, back over the HTTP calls, to where the wrong value was made."""
     failure, cause = outcome.why["failure"]["address"], outcome.why["cause"]
     teller.says("Step through it: back from the line that raised, out over the HTTP call, then to the cause.")
-    words = ["where", *["reverse-out"] * _OUT, f"goto {cause['address']}", "next"]
+    words = ["where", *["reverse-out"] * _OUT, f"goto {cause['address']}"]
     words += [f"print {cause['name']}"] if cause.get("name") else []
     typed = "\n".join(words) + "\n"
     output = stage.run("step", outcome.trace_id, "--at", failure, stdin=typed, console=teller.shown)
@@ -212,9 +215,14 @@ def _result(outcomes: dict[str, list[Outcome]], options: Options, teller: Teller
         for one in found:
             verdict = teller.console.bad("WRONG") if one.problem else teller.console.good("ok   ")
             place = f"{one.truth.path}:{one.truth.line}"
-            teller.shows(f"{verdict}  {one.truth.fault}  {place:<{_PLACE}}  {one.truth.source}")
+            teller.shows(f"{verdict}  {one.truth.fault}  {place:<{_PLACE}}  {_wrong(one.truth)}")
             if one.problem:
                 teller.shows(f"          {one.problem}")
+
+
+def _wrong(truth: Truth) -> str:
+    """The line that is known to be wrong, and the value where there is one."""
+    return f"{truth.source}   {truth.name} = {json.dumps(truth.value)}" if truth.name else truth.source
 
 
 def _go_on(stage: Stage, outcomes: dict[str, list[Outcome]], options: Options, teller: Teller) -> None:

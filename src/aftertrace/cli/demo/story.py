@@ -15,7 +15,7 @@ SHOWN_LINES = 8  # of a stack trace: its end says what there is to know
 _WIDEST = 110
 _TAIL = re.compile(r"^(?:\s|[\w.]*(?:Error|Exception|Operation|Exit)\b)")
 _ACCESS = re.compile(r'"[A-Z]+ \S+ HTTP/')  # uvicorn's line about a request
-_LINES = 2  # of a log that has no stack trace
+_LINES = 2  # of a log without a stack trace
 
 # What people did, and what came of it. Words in braces: of traffic.py's report.
 _SAW = {
@@ -27,9 +27,9 @@ _SAW = {
     6: "The process that takes stock is killed (SIGKILL) meanwhile: {status}.",
 }
 _NO_TRACE = {
-    2: "There is no stack trace: the exception was swallowed. All that {name}'s log says:",
-    3: "There is no stack trace: nothing failed. All that {name}'s log says:",
-    4: "There is no stack trace: nothing failed. All that {name}'s log says:",
+    2: "There is no stack trace: the exception was swallowed. All that {name} logged of it:",
+    3: "There is no stack trace: nothing failed. All that {name} logged of it:",
+    4: "There is no stack trace: nothing failed. All that {name} logged of it:",
     6: "There is no stack trace: {name} was killed. Its log ends with the request before:",
 }
 
@@ -89,7 +89,7 @@ def without(happened: Happened) -> tuple[str, list[str]]:
         return f"The stack trace alone, from {name}'s log:", first_traceback(log[happened.begin :])
     said = _lines(log[happened.begin : happened.end]) or _lines(log[: happened.end])[-1:]
     told = [line for line in said if not _ACCESS.search(line)]
-    return _NO_TRACE[fault].format(name=name), (told or said)[-_LINES:]
+    return _NO_TRACE[fault].format(name=name), told[-_LINES:] or said[-1:]
 
 
 def _lines(text: str) -> list[str]:
