@@ -72,6 +72,13 @@ def test_an_unsure_answer_is_asked_for_again_and_a_wrong_one_is_not(truths: dict
         assert Outcome(happened, {}, why, miss(why, truths[3], Path("/shop"))).abstains is abstains
 
 
+def test_a_long_stack_trace_is_cut_at_a_frame() -> None:
+    frames = "".join(f'  File "a", line {number}, in f\n    g()\n    ~^^\n' for number in range(9))
+    lines = story.first_traceback(f"{story.TRACEBACK}\n{frames}KeyError: 1\n")
+    assert lines[0] == '  File "a", line 6, in f'
+    assert lines[-1] == "KeyError: 1"
+
+
 def happened(tmp_path: Path, truth: Truth, before: str, meanwhile: str) -> Happened:
     log = tmp_path / "log"
     log.write_text(before + meanwhile)

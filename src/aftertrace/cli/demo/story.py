@@ -106,4 +106,5 @@ def first_traceback(log: str) -> list[str]:
         if lines and not _TAIL.match(line):
             break
         lines.append(line.rstrip())
-    return [line for line in lines if line.strip(" ^~")][-SHOWN_LINES:]
+    shown = [line for line in lines if line.strip(" ^~")][-SHOWN_LINES:]
+    return shown[next((at for at, line in enumerate(shown) if line.startswith("  File")), 0) :]
