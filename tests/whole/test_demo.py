@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -63,6 +65,15 @@ def test_the_story_shows_log_cause_and_steps(played: tuple[dict[str, Any], str])
         assert f"aftertrace why {one['trace_id'][:8]}" in story
     assert "Traceback" not in story
     assert "Go on by yourself" in story
+
+
+def test_each_answer_is_short(played: tuple[dict[str, Any], str]) -> None:
+    said = re.split(r"\n    \$ .*aftertrace why \w{8}\n", played[1])[1:]
+    assert len(said) == 6
+    for one in said:
+        answer = list(itertools.takewhile(lambda line: line.startswith("    "), one.splitlines()))
+        assert any("CAUSE (verified)" in line for line in answer)
+        assert len(answer) <= 20
 
 
 def processes_in(directory: Path) -> list[int]:

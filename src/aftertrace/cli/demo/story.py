@@ -21,7 +21,7 @@ _LINES = 2  # of a log without a stack trace
 _SAW = {
     1: "Somebody in a country that the shop does not serve checks out: {status}.",
     2: "Somebody checks out with a coupon: {status}, but {paid_money} to pay, as without it.",
-    3: "An office looks at its cart of 120 positions: {status}, after {took_ms} ms.",
+    3: "An office looks at its cart of 120 positions: {status} after {took_ms} ms; with one it took {with_one_ms}.",
     4: "{buyers} people want the last piece at the same moment: {sold} get it, now {left} are left.",
     5: "Somebody buys the expensive machine: {status}, but the invoice never comes.",
     6: "The process that takes stock is killed (SIGKILL) meanwhile: {status}.",
