@@ -1,0 +1,26 @@
+"""The worker (Celery on Redis): packs parcels after the request has been answered."""
+
+from __future__ import annotations
+
+import os
+
+from celery import Celery
+from benchmarks.keeping.edges import WORKER
+
+app = Celery("tasks", broker=os.environ["REDIS"])
+app.conf.update(task_ignore_result=True, broker_connection_retry_on_startup=True, worker_hijack_root_logger=False)
+
+
+def weighed(number: int) -> int:
+    grams = 0
+    for piece in range(1 + number % 4):
+        grams += 120 + piece
+    return grams
+
+
+@app.task
+def ship(number: int, edge: str) -> int:
+    grams = weighed(number)
+    if edge == WORKER:
+        raise ArithmeticError(f"parcel {number} weighs {grams}")
+    return grams
