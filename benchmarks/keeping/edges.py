@@ -19,6 +19,7 @@ SLOW_S, HANG_S = 1.5, 6.0
 AGENT_HANG_S = 3.0  # AFTERTRACE_HANG_S of the agents here
 
 Missing = [type(f"Missing{number}", (LookupError,), {}) for number in range(64)]  # each rare by itself
+Overweight = [type(f"Overweight{number}", (ArithmeticError,), {}) for number in range(8)]  # each a group by itself
 
 MARK = bytes.fromhex("ed6eca5e")  # trace ids of edge cases begin with it
 SERVICES = ("gateway", "orders", "stock", "worker")
@@ -60,7 +61,5 @@ def planned(begin: float, end: float, rate: float, seed: int) -> Iterator[Edge]:
         number = turns[kind]
         turns[kind] += 1
         shelf = SHELVES[number % len(SHELVES)]
-        if kind == RARE:
-            number //= len(SHELVES)  # the exception's class: another one each time on the same shelf
         trace = (MARK + chance.randbytes(12)).hex()
         yield Edge(begin + place / rate, kind, shelf, number, trace)

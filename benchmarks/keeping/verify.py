@@ -15,11 +15,12 @@ from aftertrace.model import SpanKind
 from aftertrace.settings import Settings
 from aftertrace.wire import recording
 from aftertrace.wire.bundle import TraceData
+from aftertrace.wire.recording import Slice
 from benchmarks.keeping.edges import Edge
 from benchmarks.keeping.witness import Intervals, Trace
 
-_LOOKS = 8  # traces that are asked for at once by the delays' reader
-_EACH_S = 0.2
+_LOOKS = 4  # traces that are asked for at once by the delays' reader
+_EACH_S = 0.3
 
 
 @dataclass(slots=True)
@@ -50,8 +51,8 @@ def fetch(trace: str, settings: Settings) -> TraceData | None:
     return found if found.keeps else None
 
 
-def judge(edge: Edge, seen: Trace | None, found: TraceData | None, unseen: dict[str, Intervals]) -> Verdict:
-    """``unseen``: of each ring, what the witness itself did not see."""
+def judge(edge: Edge, seen: Trace | None, found: TraceData | None) -> Verdict:
+    """What the witness saw of it against what the server has; None: it was not kept."""
     verdict = Verdict(edge, found is not None)
     by_process = seen.by_process if seen is not None else {}
     services = {one.service for one in by_process.values()}
@@ -65,9 +66,7 @@ def judge(edge: Edge, seen: Trace | None, found: TraceData | None, unseen: dict[
     for data in found.recordings:
         read = recording.read(data)
         uid = read.meta.process_uid
-        stored.setdefault(uid, []).extend(
-            (one.position, position_of(one.position, one.records, len(one.records))) for one in read.slices
-        )
+        stored.setdefault(uid, []).extend(_stored(read.slices, by_process[uid].intervals if uid in by_process else []))
         losses.setdefault(uid, []).extend(read.losses)
     overwritten = _overwritten(found)
     worked = {span.service for span in found.spans if span.kind in {SpanKind.SERVER, SpanKind.CONSUMER}}
@@ -86,6 +85,17 @@ def judge(edge: Edge, seen: Trace | None, found: TraceData | None, unseen: dict[
         elif excused:
             verdict.lost.append(one.service)
     return verdict
+
+
+def _stored(slices: list[Slice], recorded: Intervals) -> Intervals:
+    """A slice in which something was redacted is as long as it was recorded."""
+    found: Intervals = []
+    for one in slices:
+        end = position_of(one.position, one.records, len(one.records))
+        if b"<redacted" in one.records:
+            end = max(end, *(last for first, last in _merged(recorded) if first <= one.position < last), end)
+        found.append((one.position, end))
+    return found
 
 
 def _overwritten(found: TraceData) -> set[str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 
 from celery import Celery
-from benchmarks.keeping.edges import WORKER
+from benchmarks.keeping.edges import WORKER, Overweight
 
 app = Celery("tasks", broker=os.environ["REDIS"])
 app.conf.update(task_ignore_result=True, broker_connection_retry_on_startup=True, worker_hijack_root_logger=False)
@@ -18,9 +18,9 @@ def weighed(number: int) -> int:
     return grams
 
 
-@app.task
+@app.task  # type: ignore[untyped-decorator]  # Celery has no types
 def ship(number: int, edge: str) -> int:
     grams = weighed(number)
     if edge == WORKER:
-        raise ArithmeticError(f"parcel {number} weighs {grams}")
+        raise Overweight[number % len(Overweight)](f"parcel {number} weighs {grams}")
     return grams

@@ -22,8 +22,9 @@ SOURCES_S = 3.0  # how long a recording waits for sources that are not handed ov
 REMEMBER_S = 300.0  # what arrives for a kept trace until then is shipped too
 _MOST_KEPT = 10_000
 _MOST_EXPECTED = 50_000  # traces that other agents kept, and of which nothing came here yet
-_MOST_TRIGGERS = 16  # of one trace
+_MOST_TRIGGERS = 16  # of one trace; and as many because of others
 COMPANY = {"sibling", "neighbour"}  # what is kept because of another
+ALONE = {"neighbour"}  # kept for what happened in this one service: the other agents are not told
 _BATCH = 64  # traces taken out of memory at once
 
 
@@ -35,13 +36,15 @@ class Kept:
     since: float  # of the first thing that has not gone, monotonic
     last: float  # of the newest
     new: list[tuple[Process, Trigger]] = field(default_factory=list)
-    seen: set[tuple[int, str, str]] = field(default_factory=set)  # process, trigger, span
+    failures: set[tuple[int, str, str]] = field(default_factory=set)  # process, trigger, span; those that are known
+    company: set[tuple[int, str, str]] = field(default_factory=set)  # likewise, of COMPANY: it leaves failures room
     names: list[str] = field(default_factory=list)
     marks: dict[int, int] = field(default_factory=dict)
     told: dict[int, Spans] = field(default_factory=dict)  # process -> what is known of its spans
     block: int = 0
     numbers: dict[int, int] = field(default_factory=dict)
     failed: bool = False  # by a trigger of ours, or another agent's
+    announced: bool = False  # to the other agents
     weight: float = 0.0  # of our triggers
     hangs: bool = False  # its open spans are told, too
     shipped: set[str] = field(default_factory=set)  # services of which something has gone
@@ -60,8 +63,9 @@ class Report:
 
 
 class Keeper:
-    """Turns triggers into jobs. ``processes``: all that are remembered, by number. ``fresh`` are the triggers that
-    began to keep a trace, ``reports`` what was had of kept ones: both for the other agents, the oldest are lost."""
+    """Turns triggers into jobs. ``processes``: all that are remembered, by number. ``fresh`` has of each trace the
+    first trigger that is not of this service alone, ``reports`` what was had of kept ones: both for the other agents,
+    the oldest are lost."""
 
     def __init__(self, memory: Memory, processes: Mapping[int, Process], counts: Counts) -> None:
         self._memory = memory
@@ -79,12 +83,14 @@ class Keeper:
     def trigger(self, process: Process, trigger: Trigger) -> None:
         """The trace is kept, once for each trigger that each span shows."""
         kept = self._kept.get(trigger.trace) or self._keep(trigger.trace)
-        if not kept.seen:
-            self._counts.kept += 1
+        known = kept.failures if trigger.role == "failure" else kept.company
+        self._counts.kept += not kept.failures and not kept.company
+        if not kept.announced and trigger.name not in ALONE:
+            kept.announced = True
             self.fresh.append(trigger)
         key = process.number, trigger.name, trigger.span + trigger.of.hex()
-        if key not in kept.seen and len(kept.seen) < _MOST_TRIGGERS:
-            kept.seen.add(key)
+        if key not in known and len(known) < _MOST_TRIGGERS:
+            known.add(key)
             kept.new.append((process, trigger))
             if trigger.role == "failure":
                 kept.failed, kept.weight = True, max(kept.weight, trigger.weight)
