@@ -1,10 +1,10 @@
 """The clients, in a process of their own: `python -m benchmarks.keeping.load` reads one JSON plan from stdin.
 
-Plan: ``{"host", "port", "rate", "connections", "seconds", "seed", "edges": [[at, path, trace]], "storm": {"host", "port",
-"rate", "begin", "end"} or null}``. ``rate`` > 0: requests arrive at times of their own (Poisson), whatever is under
-way; 0: ``connections`` clients, each asks again once it was answered. Prints one line of JSON at the end: ``{"began"
-(monotonic), "answers": [[at, seconds, status]], "edges": [[trace, at, seconds, status]], "storm": [sent, failed]}``;
-``at`` is when a request should have begun, seconds after the beginning, status 0: no answer.
+Plan: ``{"host", "port", "rate", "connections", "seconds", "seed", "edges": [[at, path, trace]], "storm": {"host",
+"port", "rate", "begin", "end"} or null}``. ``rate`` > 0: requests arrive at times of their own (Poisson), whatever is
+under way; 0: ``connections`` clients, each asks again once it was answered. Prints ``{"began"}`` (monotonic) at once,
+and at the end ``{"answers": [[at, seconds, status]], "edges": [[trace, at, seconds, status]], "storm": [sent,
+failed]}``; ``at`` is when a request should have begun, seconds after the beginning, status 0: no answer.
 """
 
 from __future__ import annotations
@@ -139,7 +139,7 @@ class Load:
 def main() -> None:
     load = Load(json.loads(sys.stdin.readline()))
     asyncio.run(load.run())
-    told = {"began": load.began, "answers": load.answers, "edges": load.edges, "storm": load.storm}
+    told = {"answers": load.answers, "edges": load.edges, "storm": load.storm}
     print(json.dumps(told), flush=True)
 
 

@@ -6,15 +6,15 @@ import json
 import statistics
 import sys
 import time
-from collections import Counter
-from collections.abc import Callable, Iterable
+from collections import Counter, deque
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from benchmarks.keeping.edges import AGENT_HANG_S, HANG, WORKER, Edge, planned
 from benchmarks.keeping.hosts import Hosts
-from benchmarks.keeping.scenarios import WARM_S, Scenario
+from benchmarks.keeping.scenarios import WARM_S, Scenario, Step
 from benchmarks.keeping.stage import Stage, cpu_seconds, start_load
 from benchmarks.keeping.verify import Delays, Verdict, fetch, judge
 
@@ -72,16 +72,19 @@ def run(scenario: Scenario, hosts: Hosts, directory: Path, wanted: Wanted, say: 
 
 def _play(scenario: Scenario, stage: Stage, wanted: Wanted, result: Result, say: Say) -> None:
     seconds = scenario.seconds * wanted.stretch
-    edges = list(planned(WARM_S * wanted.stretch, seconds - _TAIL_S * wanted.stretch, wanted.edges, wanted.seed))
+    edges = list(
+        planned(WARM_S * wanted.stretch, seconds - _TAIL_S * wanted.stretch, wanted.edges * scenario.edges, wanted.seed)
+    )
     load = start_load(_plan(scenario, stage, wanted, edges, seconds), stage.directory / "logs" / "load.log")
     assert load.stdout is not None
     began = json.loads(load.stdout.readline())["began"]
     delays = Delays(stage.settings)
-    step = max(1, round(wanted.edges / _ASKED_PER_S))
+    step = max(1, round(wanted.edges * scenario.edges / _ASKED_PER_S))
     if scenario.recorded:
         delays.start((began + edge.at, edge) for edge in edges[::step])
     try:
-        _act(scenario, stage, wanted, began, seconds, say)
+        steps = deque((began + step.at * wanted.stretch, step) for step in scenario.steps)
+        _act(stage, steps, began + seconds, say)
         told = json.loads(load.stdout.readline())
         load.wait(30)
     finally:
@@ -96,7 +99,11 @@ def _play(scenario: Scenario, stage: Stage, wanted: Wanted, result: Result, say:
         result.notes.append(f"agents still had something to send after {_SETTLE_S:.0f} s")
     _verify(stage, edges, result, say)
     result.never = len(delays.close())
-    _delays(stage, edges[::step], {trace: at + took for trace, at, took, _ in told["edges"]}, began, delays, result)
+    answered = {trace: began + at + took for trace, at, took, _ in told["edges"]}
+    for edge in edges[::step]:
+        if (trigger := _triggered(stage, edge, answered)) and edge.trace in delays.readable:
+            result.delays.append(max(delays.readable[edge.trace] - trigger, 0.0))
+            result.first.append(max(delays.listed[edge.trace] - trigger, 0.0))
     _account(stage, result)
     _edge_answers(told["edges"], edges, result)
 
@@ -119,20 +126,19 @@ def _plan(scenario: Scenario, stage: Stage, wanted: Wanted, edges: list[Edge], s
     }
 
 
-def _act(scenario: Scenario, stage: Stage, wanted: Wanted, began: float, seconds: float, say: Say) -> None:
-    steps = sorted(scenario.steps, key=lambda one: one.at)
+def _act(stage: Stage, steps: deque[tuple[float, Step]], end: float, say: Say) -> None:
+    """What is done while the load runs, until ``end``; ``steps`` with their moments (monotonic, s)."""
     looked = 0.0
-    while (now := time.monotonic() - began) < seconds:
-        while steps and steps[0].at * wanted.stretch <= now:
-            step = steps.pop(0)
+    while (now := time.monotonic()) < end:
+        while steps and steps[0][0] <= now:
+            _, step = steps.popleft()
             say(step.says)
             step.act(stage)
-        if scenario.recorded:
-            stage.supervise()
-            if now - looked >= _LOOK_S:
-                looked = now
-                stage.look()
-                say(f"{now:.0f} of {seconds:.0f} s")
+        stage.supervise()
+        if now - looked >= _LOOK_S:
+            looked = now
+            stage.look()
+            say(f"{end - now:.0f} s to go")
         time.sleep(0.1)
 
 
@@ -153,23 +159,15 @@ def _verify(stage: Stage, edges: list[Edge], result: Result, say: Say) -> None:
     result.verdicts = [found[edge.trace] for edge in edges]
 
 
-def _delays(
-    stage: Stage, asked: Iterable[Edge], answered: dict[str, float], began: float, delays: Delays, result: Result
-) -> None:
-    """From the trigger: the answer of what failed; the last record of what failed behind it; the moment from which on
-    an open request hangs."""
-    for edge in asked:
-        seen = stage.witness.traces.get(edge.trace)
-        if seen is None or edge.trace not in delays.readable:
-            continue
-        if edge.kind == HANG:
-            trigger = seen.first + AGENT_HANG_S
-        elif edge.kind == WORKER or edge.trace not in answered:
-            trigger = seen.last
-        else:
-            trigger = began + answered[edge.trace]
-        result.delays.append(max(delays.readable[edge.trace] - trigger, 0.0))
-        result.first.append(max(delays.listed[edge.trace] - trigger, 0.0))
+def _triggered(stage: Stage, edge: Edge, answered: Mapping[str, float]) -> float:
+    """The moment (monotonic, s) from which on its keeping is counted; 0.0: it is not known. When what failed was
+    answered; the last record of what failed behind an answer; when an open request begins to hang."""
+    seen = stage.witness.traces.get(edge.trace)
+    if seen is None:
+        return 0.0
+    if edge.kind == HANG:
+        return seen.first + AGENT_HANG_S
+    return seen.last if edge.kind == WORKER else answered.get(edge.trace, seen.last)
 
 
 def _latencies(result: Result, answers: list[list[float]], fault: list[float], seconds: float) -> None:

@@ -30,6 +30,7 @@ class Scenario:
     fault: tuple[float, float] = (0.0, 0.0)
     closed: bool = False
     storm: float = 0.0  # failures a second, while the fault lasts
+    edges: float = 1.0  # of the rate that is asked for
     recorded: bool = True
     prepare: Callable[[Stage], str] = field(default=lambda _: "")
 
@@ -67,6 +68,7 @@ def _jump(name: str, seconds: int) -> Callable[[Stage], None]:
 SCENARIOS = (
     Scenario("bare", "the same services, not recorded", 30, recorded=False),
     Scenario("calm", "no fault", 50),
+    Scenario("usual", "no fault, one request in 200 an edge case: for what is shipped", 90, edges=0.025),
     Scenario("saturation", "as much load as the services take", 50, closed=True),
     Scenario(
         "agent-killed",

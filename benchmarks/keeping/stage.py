@@ -1,4 +1,4 @@
-"""What is measured: one server, an agent on each host, four recorded services and a Redis, each started as its user would."""
+"""What is measured: one server, an agent on each host, four recorded services and a Redis, each started as usual."""
 
 from __future__ import annotations
 
@@ -14,15 +14,16 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
+
+from benchmarks.keeping.edges import AGENT_HANG_S
+from benchmarks.keeping.hosts import Host, Hosts
+from benchmarks.keeping.witness import Witness
 
 from aftertrace.cli import client, status
 from aftertrace.cli.demo.processes import Process, Processes, answers, free_ports, wait_until
 from aftertrace.errors import AftertraceError
 from aftertrace.settings import Settings
-from benchmarks.keeping.edges import AGENT_HANG_S
-from benchmarks.keeping.hosts import Host, Hosts
-from benchmarks.keeping.witness import Witness
 
 ROOT = Path(__file__).parent.parent.parent
 APPS = Path(__file__).parent / "apps"
@@ -100,12 +101,11 @@ class Stage:
     server: Process | None = None
     settings: Settings = field(default_factory=Settings)
     restarts: dict[str, int] = field(default_factory=dict)
-    down: set[str] = field(default_factory=set)  # what is not to be started again for now
 
     def __post_init__(self) -> None:
         self.processes = Processes(self.directory / "logs")
 
-    def __enter__(self) -> Stage:
+    def __enter__(self) -> Self:
         self.processes.__enter__()
         return self
 
@@ -223,12 +223,14 @@ class Stage:
 
     def supervise(self) -> None:
         """Starts again what has ended, as an init would."""
+        if not self.recorded:
+            return
         for name, agent in self.agents.items():
             ended = agent.process is not None and agent.process.popen.poll() is not None
-            if ended and f"agent-{name}" not in self.down:
+            if ended:
                 self.start_agent(name)
         for name, process in list(self.services.items()):
-            if process.popen.poll() is not None and name not in self.down:
+            if process.popen.poll() is not None:
                 self.restarts[name] = self.restarts.get(name, 0) + 1
                 self.start_service(name)
 
@@ -256,9 +258,8 @@ class Stage:
     # -- looks
 
     def look(self) -> None:
-        for name, agent in self.agents.items():
-            if f"agent-{name}" not in self.down:
-                agent.look()
+        for agent in self.agents.values() if self.recorded else ():
+            agent.look()
 
     def quiet(self, seconds: float) -> bool:
         """Waits until no agent has anything more to send. False: that was not so in time."""

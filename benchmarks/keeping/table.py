@@ -9,6 +9,17 @@ from typing import Any
 from benchmarks.keeping.edges import KINDS
 from benchmarks.keeping.measure import Result
 
+_HEAD = (
+    "scenario",
+    "edge cases kept",
+    "of these complete",
+    "delay p50 / p99 / max, s",
+    "shipped of recorded (of that compressed)",
+    "p99 before / during / after, ms",
+    "requests/s",
+    "failed",
+)
+
 
 def quantile(values: Sequence[float], share: float) -> float:
     ordered = sorted(values)
@@ -71,8 +82,8 @@ def _spread(values: Sequence[float]) -> dict[str, float]:
 
 def lines(results: Sequence[dict[str, Any]]) -> Iterator[str]:
     """The table, then what is not as it should be."""
-    yield "| scenario | edges kept | complete | delay p50 / p99 / max, s | shipped of recorded (compressed) | p99 before / during / after, ms | requests/s | failed |"
-    yield "|---|---|---|---|---|---|---|---|"
+    yield f"| {' | '.join(_HEAD)} |"
+    yield "|---" * len(_HEAD) + "|"
     for one in results:
         yield f"| {one['scenario']} | not tested: {one['skipped']} |" if "skipped" in one else _row(one)
     for one in results:
@@ -100,16 +111,14 @@ def _row(one: dict[str, Any]) -> str:
 def _remarks(one: dict[str, Any]) -> Iterator[str]:
     if "skipped" in one:
         return
-    yield f"\n{one['scenario']}: {one['says']}"
+    yield f"\n{one['scenario']}: {one['says']} ({one['hosts']}; {one['cores']} cores, load {one['load_average']})"
     if one["edges"]:
         yield "  kept: " + ", ".join(f"{kind} {n['kept']}/{n['edges']}" for kind, n in one["kinds"].items())
         kinds = Counter(name for found in one["incomplete"] for name in found["services"])
         told = one["edge_bytes"]
         missing = told["recorded"] - told["stored"] - told["told_lost"]
-        yield (
-            f"  bytes of kept edges: {told['stored']:,} of {told['recorded']:,} stored, {told['told_lost']:,} told lost,"
-            f" {missing:,} missing; incomplete by service: {dict(kinds)}; not recorded: {one['unrecorded']}"
-        )
+        yield f"  their bytes: {told['stored']:,} of {told['recorded']:,} stored, {told['told_lost']:,} told lost"
+        yield f"  missing: {missing:,} bytes, services {dict(kinds)}; took no part: {one['unrecorded']}"
     for name, agent in one["agents"].items():
         yield (
             f"  {name}: horizon {agent['horizon_s']:.0f} s in {agent['memory_bytes'] / 2**20:.1f} MiB"

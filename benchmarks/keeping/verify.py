@@ -8,6 +8,9 @@ from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass, field
 
+from benchmarks.keeping.edges import Edge
+from benchmarks.keeping.witness import Intervals, Trace
+
 from aftertrace.agent.walk import position_of
 from aftertrace.cli import client
 from aftertrace.errors import AftertraceError
@@ -16,8 +19,6 @@ from aftertrace.settings import Settings
 from aftertrace.wire import recording
 from aftertrace.wire.bundle import TraceData
 from aftertrace.wire.recording import Slice
-from benchmarks.keeping.edges import Edge
-from benchmarks.keeping.witness import Intervals, Trace
 
 _LOOKS = 4  # traces that are asked for at once by the delays' reader
 _EACH_S = 0.3
@@ -25,7 +26,8 @@ _EACH_S = 0.3
 
 @dataclass(slots=True)
 class Verdict:
-    """One edge case. Bytes are of its own slices, in all services; ``told``: missing, and said to be lost."""
+    """One edge case. ``kept``: for itself, not because of another. Bytes are of its own slices, in all services;
+    ``told``: missing, and said to be lost."""
 
     edge: Edge
     kept: bool
@@ -35,7 +37,6 @@ class Verdict:
     unrecorded: list[str] = field(default_factory=list)  # services that took no part, or were not recorded then
     incomplete: list[str] = field(default_factory=list)  # services of which something is missing that was not told
     lost: list[str] = field(default_factory=list)  # of which something is missing, and an agent said so
-    triggers: list[str] = field(default_factory=list)
 
     @property
     def complete(self) -> bool:
@@ -53,14 +54,13 @@ def fetch(trace: str, settings: Settings) -> TraceData | None:
 
 def judge(edge: Edge, seen: Trace | None, found: TraceData | None) -> Verdict:
     """What the witness saw of it against what the server has; None: it was not kept."""
-    verdict = Verdict(edge, found is not None)
+    verdict = Verdict(edge, found is not None and any(keep.role == "failure" for keep in found.keeps))
     by_process = seen.by_process if seen is not None else {}
     services = {one.service for one in by_process.values()}
     verdict.unrecorded = [name for name in edge.services if name not in services]
-    if found is None:
+    if found is None or not verdict.kept:
         verdict.recorded = sum(_size(one.intervals) for one in by_process.values())
         return verdict
-    verdict.triggers = sorted({keep.trigger for keep in found.keeps})
     stored: dict[str, Intervals] = {}
     losses: dict[str, Intervals] = {}
     for data in found.recordings:

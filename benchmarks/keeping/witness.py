@@ -14,10 +14,11 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from benchmarks.keeping.edges import MARK
+
 from aftertrace import _native
 from aftertrace.agent.walk import position_of
 from aftertrace.wire import zstd
-from benchmarks.keeping.edges import MARK
 
 _EACH_S = 0.05
 _PACKED_OF = 16  # one look in so many is compressed, to know what shipping everything would take

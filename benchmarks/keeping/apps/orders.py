@@ -8,9 +8,9 @@ from collections.abc import Callable
 from typing import Any
 
 import requests
+from benchmarks.keeping.apps.tasks import ship
 from benchmarks.keeping.edges import SHELVES
 from flask import Flask, request
-from benchmarks.keeping.apps.tasks import ship
 
 app = Flask("orders")
 _own = threading.local()

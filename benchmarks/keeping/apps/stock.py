@@ -51,7 +51,7 @@ def broken(number: int) -> int:
     return counts[f"{shelf}-none"]
 
 
-async def app(scope: Message, receive: Callable[[], Awaitable[Message]], send: Send) -> None:
+async def app(scope: Message, _: Callable[[], Awaitable[Message]], send: Send) -> None:
     if scope["type"] != "http":
         return
     words = {key: value[0] for key, value in parse_qs(scope["query_string"].decode()).items()}

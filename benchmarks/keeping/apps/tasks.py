@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 
-from celery import Celery
 from benchmarks.keeping.edges import WORKER, Overweight
+from celery import Celery
 
 app = Celery("tasks", broker=os.environ["REDIS"])
 app.conf.update(task_ignore_result=True, broker_connection_retry_on_startup=True, worker_hijack_root_logger=False)

@@ -74,8 +74,8 @@ class _Held:
     """The coverage of one trace. ``marked``: all agents are told of it; else one had something of it for itself."""
 
     since: float
-    marked: bool = False
     asked: dict[str, AgentPart] = field(default_factory=dict)  # by agent; answered_s < 0: not yet
+    marked: bool = False
 
     def told(self) -> Coverage:
         had = [one for one in self.asked.values() if one.shipped or one.overwritten]
