@@ -11,6 +11,7 @@ from aftertrace.agent.memory import Memory
 from aftertrace.agent.parked import Entry
 from aftertrace.agent.part import Job, Part
 from aftertrace.agent.process import Process
+from aftertrace.agent.ration import Ration
 from aftertrace.agent.routes import IN_FLIGHT
 from aftertrace.agent.spans import Spans
 from aftertrace.agent.tell import Counts
@@ -46,6 +47,7 @@ class Kept:
     failed: bool = False  # by a trigger of ours, or another agent's
     announced: bool = False  # to the other agents
     weight: float = 0.0  # of our triggers
+    left_out: int = 0  # requests that would have been kept because of it, had there been room
     hangs: bool = False  # its open spans are told, too
     shipped: set[str] = field(default_factory=set)  # services of which something has gone
 
@@ -67,8 +69,11 @@ class Keeper:
     first trigger that is not of this service alone, ``reports`` what was had of kept ones: both for the other agents,
     the oldest are lost."""
 
-    def __init__(self, memory: Memory, processes: Mapping[int, Process], counts: Counts) -> None:
+    def __init__(
+        self, memory: Memory, processes: Mapping[int, Process], counts: Counts, ration: Ration | None = None
+    ) -> None:
         self._memory = memory
+        self._ration = ration or Ration(0)
         self._processes = processes
         self._counts = counts
         self._kept: dict[bytes, Kept] = {}  # the one that was at rest longest is first
@@ -140,6 +145,11 @@ class Keeper:
         kept = self._kept.get(trace)
         return kept.weight if kept is not None else 0.0
 
+    def leave_out(self, trace: bytes, count: int) -> None:
+        """So many are not kept because of this one: there is no room for them."""
+        if (kept := self._kept.get(trace)) is not None:
+            kept.left_out += count
+
     def remembers(self, trace: bytes) -> bool:
         """Whether it can still be kept."""
         return trace in self._memory
@@ -162,16 +172,18 @@ class Keeper:
                 self.touch(trace)
 
     def due_in(self) -> float:
-        """Seconds until the next trace is ready; infinity when there is none."""
+        """Seconds until the next trace is ready, and may leave; infinity when there is none."""
         now = time.monotonic()
-        return min((kept.due() - now for kept in self._waiting.values()), default=float("inf"))
+        ready = min((kept.due() - now for kept in self._waiting.values()), default=float("inf"))
+        return max(ready, self._ration.wait_s()) if self._waiting else ready
 
     def jobs(self, *, everything: bool = False) -> list[Job]:
         """What is ready now. ``everything``: the agent ends, what is not ready goes too."""
         now = time.monotonic()
         self._forget(now)
         ready = [kept for kept in self._waiting.values() if everything or kept.due() <= now]
-        ready = ready if everything else ready[:_BATCH]
+        if not everything:
+            ready = sorted(ready, key=lambda kept: not kept.failed)[:_BATCH]  # what failed goes first
         if not ready:
             return []
         found = self._memory.collect({kept.trace: kept.block for kept in ready})
@@ -203,7 +215,7 @@ class Keeper:
             self._report(kept.trace, frozenset(kept.shipped))
         triggers, kept.new = kept.new, []
         deadline = now if everything else now + SOURCES_S
-        return Job(kept.trace.hex(), triggers, list(kept.names), parts, kept.numbers, deadline)
+        return Job(kept.trace.hex(), triggers, list(kept.names), parts, kept.numbers, deadline, kept.left_out)
 
     def _forget(self, now: float) -> None:
         while self._expected and now - next(iter(self._expected.values()))[0] >= REMEMBER_S:
