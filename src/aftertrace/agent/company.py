@@ -25,7 +25,6 @@ from aftertrace.wire.fleet import MOST_SERVICES, Mark, Part
 from aftertrace.wire.recording import Clocks
 
 UPSTREAM = "upstream"
-_ALONE = {"neighbour"}  # kept for what happened in this one service
 _MOST_SEARCHES = 2
 _MOST_FOUND = 4  # traces that a prefix may fit
 _MOST_LINKS = 64  # of one part
@@ -74,8 +73,7 @@ class Company:
                 keeper.trigger(process, trigger)
         while keeper.fresh:
             trigger = keeper.fresh.popleft()
-            if trigger.name not in _ALONE:
-                self._fleet.mark(trigger.trace, trigger.name, redact.text(trigger.reason))
+            self._fleet.mark(trigger.trace, trigger.name, redact.text(trigger.reason))
         if not keeper.reports:
             return
         horizon = round(self._tails.memory.horizon_s(), 1)

@@ -353,6 +353,8 @@ def header(view: View, console: Console) -> list[str]:
     waiting = spool["files"] + spool["waiting"]
     spooled = f"spool {waiting:,} waiting, {size(spool['bytes'])}" if waiting else "spool empty"
     second = [held, reach, f"{counts['kept']:,} kept", spooled]
+    if counts.get("left_out"):  # an older agent has no limit
+        second.append(f"{counts['left_out']:,} left out ({size(agent.get('ration', {}).get('bytes_s', 0))}/s allowed)")
     if counts["dropped"]:
         second.append(f"{counts['dropped']:,} given up")
     return [console.bold(fit(first, width)), *flow(second, " · ", width)]
