@@ -93,11 +93,11 @@ async def lost_discount(client: httpx.AsyncClient) -> dict[str, Any]:
 async def big_cart(client: httpx.AsyncClient) -> dict[str, Any]:
     customer = Customer(client, f"office{os.getpid()}")
     await customer.put(SMALL_THINGS[0])
-    usual, _ = await timed(customer.look())
+    looks = [(await timed(customer.look()))[0] for _ in range(3)]
     for number in range(1, BIG_CART):
         await customer.put(SMALL_THINGS[number % len(SMALL_THINGS)])
     took, seen = await timed(customer.look())
-    return {"status": 200, "took_ms": round(1000 * took), "with_one_ms": round(1000 * usual), **seen}
+    return {"status": 200, "took_ms": round(1000 * took), "with_one_ms": round(1000 * sorted(looks)[1]), **seen}
 
 
 async def timed(answer: Awaitable[Any]) -> tuple[float, Any]:
