@@ -178,6 +178,8 @@ class Pack:
             service = self.resource(process).service
             group, title = groups.identify(trigger, service, route, reason, part)
             attributes |= {"aftertrace.keep.group": group, "aftertrace.keep.title": redact.text(title)}
+            if job.left_out:
+                attributes["aftertrace.keep.left_out"] = job.left_out
         elif trigger.of:
             attributes["aftertrace.keep.of"] = trigger.of.hex()
         time_ns = clocks.realtime(trigger.ticks) if trigger.ticks else time.time_ns()  # a death is in no record

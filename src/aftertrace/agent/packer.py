@@ -12,6 +12,7 @@ from aftertrace.agent.keep import COMPANY
 from aftertrace.agent.outbox import Outbox
 from aftertrace.agent.pack import Pack, Packed
 from aftertrace.agent.part import Job, Part
+from aftertrace.agent.ration import Ration
 from aftertrace.agent.rules import RULE
 from aftertrace.agent.tell import Teller
 from aftertrace.agent.watch import KEEP
@@ -26,7 +27,10 @@ class Packer:
     """Takes jobs; those that still lack a source wait for it, within their own time. ``failed`` gets the parts of those
     that were not only asked for."""
 
-    def __init__(self, pack: Pack, outbox: Outbox, teller: Teller, failed: Callable[[Part], None]) -> None:
+    def __init__(
+        self, pack: Pack, outbox: Outbox, teller: Teller, failed: Callable[[Part], None], ration: Ration
+    ) -> None:
+        self._ration = ration
         self._pack = pack
         self._outbox = outbox
         self._teller = teller
@@ -95,4 +99,5 @@ class Packer:
         if ended or len(self._packed) >= _MOST_PACKED or self._outbox.in_memory() < _BUSY:
             packed, self._packed = self._packed, Packed()
             for request in packed.requests():
+                self._ration.spend(len(request.body))
                 self._outbox.put(request)

@@ -18,7 +18,8 @@ from aftertrace.reconstruct.text import duration
 from aftertrace.reconstruct.tree import ENTRIES
 
 TRIGGERS = {"latency", "in-flight"}
-_OUTLIER = 3  # times the siblings' median
+_OUTLIER = 3  # times the siblings' median, where no trigger says that it was slow
+_BEYOND = 1.5  # times the slowest of them
 _MOST_ROWS = 12
 _MOST_LINES = 3
 _MUCH = 0.1  # of the path
@@ -32,13 +33,17 @@ def find(scene: Scene, tracer: Tracer, company: Company) -> Finding | None:  # n
     part = path.root if path.root.parent_id in scene.execution.spans else None
     usual = Usual(company.siblings(), part)
     kept = bool(TRIGGERS & {one.trigger for one in scene.execution.keeps if one.role == "failure"})
-    if not kept and not (usual.known and path.duration_ns >= _OUTLIER * usual.median_ns):
+    if not kept and not (usual.known and _outlier(path.duration_ns, usual)):
         return None
     parts = Parts(scene, path)
     found = _cause(scene, parts, usual, company)
     found.details = {**_where(parts, usual), **found.details}
     found.ruled_out += _small(path, found)
     return found
+
+
+def _outlier(duration_ns: int, usual: Usual) -> bool:
+    return duration_ns >= _OUTLIER * usual.median_ns and duration_ns >= _BEYOND * usual.durations[-1]
 
 
 def whole(scene: Scene) -> Path | None:

@@ -17,7 +17,8 @@ from aftertrace.wire.fleet import Mark
 # Ages by the server's clock: when the mark was received, whatever its sender's clock says.
 _MARKS = """
 SELECT trace_id, argMin(toString(trigger), time_ns) AS first, toUInt64(now() - min(received)) AS age
-FROM kept WHERE received > now() - {seconds:UInt32} GROUP BY trace_id ORDER BY age DESC LIMIT 20000
+FROM kept WHERE received > now() - {seconds:UInt32} AND trigger != 'neighbour'
+GROUP BY trace_id ORDER BY age DESC LIMIT 20000
 """
 _RECENT = "SELECT trace_id, data FROM coverage FINAL WHERE received > now() - {seconds:UInt32}"
 _OF_TRACE = "SELECT data FROM coverage FINAL WHERE trace_id = unhex({trace:String})"
