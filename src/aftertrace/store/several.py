@@ -17,7 +17,7 @@ SELECT trace_id, sum(length(content)) AS bytes FROM recordings WHERE {read.OF_MA
 
 
 def skeletons(engine: Engine, trace_ids: Sequence[str], *, code: bool) -> Iterator[TraceData]:
-    """In the order of the ids: spans, recordings (with ``code``), what is missing of these, and coverage. Of a trace that
+    """In the order of the ids: spans, recordings (with ``code``), what is missing of these, coverage. Of a trace that
     is gone there is nothing in it."""
     for batch in _batches(engine, trace_ids, code=code):
         asked = {"traces": batch}
