@@ -74,7 +74,7 @@ class Search:
             process = self._processes.get(number)
             if process is None or not self._rule.may_fit(process.ring.service):
                 continue
-            for ended in requests.take(process, records, _native.scan(records)):
+            for ended in requests.take(process, records, _native.survey(records)):
                 self._looked += 1
                 if (trigger := judge(self._rule, ended)) is not None:
                     yield process, trigger

@@ -25,7 +25,9 @@ _MOST_OPEN = 20_000
 _MOST_PIECES = 500  # records of one span
 _OF_SPANS = range(Kind.SPAN_START, Kind.SPAN_END + 1)
 
-type Found = Sequence[tuple[int, ...]]  # kind, start of the body, end: what _native gives of a slice
+type Found = Sequence[
+    tuple[int, int, int, int]
+]  # kind, start of the body, end, ticks before: what _native.survey gives
 
 
 @dataclass(slots=True)
@@ -54,11 +56,10 @@ class Requests:
         """Those that end in a slice."""
         if not any(one[0] in _OF_SPANS and self._wanted(process, records, one) for one in found):
             return
-        before = {start + walk.HEAD: (ticks, after) for _, start, _, ticks, after in walk.walk(records)}
-        for kind, start, end, *_ in found:
-            if kind not in _OF_SPANS or not self._wanted(process, records, (kind, start, end)):
+        for kind, start, end, ticks in found:
+            if kind not in _OF_SPANS or not self._wanted(process, records, (kind, start, end, ticks)):
                 continue
-            ticks, after = before.get(start, (0, 0))
+            after = ticks + walk.read_varint(records, start)[0] if walk.STAMPED[kind] else ticks
             key = process.number, _span_id(kind, records, start)
             if kind == Kind.SPAN_START:
                 at = walk.read_varint(records, start)[1]
@@ -80,8 +81,8 @@ class Requests:
             if process is not None:
                 yield from ((process, one) for one in _spans(process, held))
 
-    def _wanted(self, process: Process, records: bytes, one: tuple[int, ...]) -> bool:
-        kind, start, end = one[:3]
+    def _wanted(self, process: Process, records: bytes, one: tuple[int, int, int, int]) -> bool:
+        kind, start, end, _ = one
         try:
             if kind != Kind.SPAN_START:
                 return (process.number, _span_id(kind, records, start)) in self._open
