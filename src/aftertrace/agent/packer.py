@@ -20,7 +20,7 @@ from aftertrace.agent.watch import KEEP
 _MOST_JOBS = 128
 _MOST_PACKED = 2000  # records and spans
 _NO_FAILURES = {KEEP, RULE, *COMPANY}
-_BUSY = 6  # requests that wait in the outbox
+_BUSY = 2  # requests in the outbox: the one that is being sent, and the next; what comes meanwhile goes together
 
 
 class Packer:
