@@ -6,7 +6,7 @@ import signal
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from benchmarks.keeping.stage import Stage, faketime
+from benchmarks.keeping.stage import Stage
 
 WARM_S = 10.0  # no edge cases before: routes must be known before something on them is unusual
 
@@ -57,8 +57,7 @@ def _small_spools(stage: Stage) -> str:
 
 
 def _jumping(stage: Stage) -> str:
-    stage.jumping = True
-    return "" if faketime() else "libfaketime is not installed (Debian: libfaketime)"
+    return stage.own_clocks()
 
 
 def _jump(name: str, seconds: int) -> Callable[[Stage], None]:
@@ -120,4 +119,5 @@ SCENARIOS = (
         (20, 45),
     ),
     Scenario("storm", "1,000 failures/s in stock", 50, fault=(20, 35), storm=1000),
+    Scenario("storm-bare", "the same, not recorded", 50, fault=(20, 35), storm=1000, recorded=False),
 )

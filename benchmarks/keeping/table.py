@@ -46,7 +46,13 @@ def summary(result: Result) -> dict[str, Any]:
         "told_lost": sum(bool(one.lost) for one in kept),
         "unrecorded": dict(Counter(name for one in verdicts for name in one.unrecorded)),
         "incomplete": [
-            {"trace": one.edge.trace, "kind": one.edge.kind, "at": one.edge.at, "services": one.incomplete}
+            {
+                "trace": one.edge.trace,
+                "kind": one.edge.kind,
+                "at": one.edge.at,
+                "services": one.incomplete,
+                "missing": one.missing,
+            }
             for one in kept
             if not one.complete
         ],

@@ -9,9 +9,9 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 
 from benchmarks.keeping.edges import Edge
-from benchmarks.keeping.witness import Intervals, Trace
+from benchmarks.keeping.witness import Intervals, Seen, Trace
 
-from aftertrace.agent.walk import position_of
+from aftertrace.agent.walk import HEAD, is_continued
 from aftertrace.cli import client
 from aftertrace.errors import AftertraceError
 from aftertrace.model import SpanKind
@@ -37,6 +37,7 @@ class Verdict:
     unrecorded: list[str] = field(default_factory=list)  # services that took no part, or were not recorded then
     incomplete: list[str] = field(default_factory=list)  # services of which something is missing that was not told
     lost: list[str] = field(default_factory=list)  # of which something is missing, and an agent said so
+    missing: list[tuple[str, int, int, str]] = field(default_factory=list)  # service, from, to, how it begins (hex)
 
     @property
     def complete(self) -> bool:
@@ -66,7 +67,7 @@ def judge(edge: Edge, seen: Trace | None, found: TraceData | None) -> Verdict:
     for data in found.recordings:
         read = recording.read(data)
         uid = read.meta.process_uid
-        stored.setdefault(uid, []).extend(_stored(read.slices, by_process[uid].intervals if uid in by_process else []))
+        stored.setdefault(uid, []).extend(_stored(read.slices, by_process.get(uid)))
         losses.setdefault(uid, []).extend(read.losses)
     overwritten = _overwritten(found)
     worked = {span.service for span in found.spans if span.kind in {SpanKind.SERVER, SpanKind.CONSUMER}}
@@ -82,19 +83,29 @@ def judge(edge: Edge, seen: Trace | None, found: TraceData | None) -> Verdict:
         verdict.told += _size(excused)
         if gone or one.service not in worked:
             verdict.incomplete.append(one.service)
+            pieces = _without(missing, excused)
+            verdict.missing += [(one.service, first, end, one.bytes_from(first)[:40].hex()) for first, end in pieces]
         elif excused:
             verdict.lost.append(one.service)
     return verdict
 
 
-def _stored(slices: list[Slice], recorded: Intervals) -> Intervals:
-    """A slice in which something was redacted is as long as it was recorded."""
+def _stored(slices: list[Slice], seen: Seen | None) -> Intervals:
+    """What they are of the ring. Records are counted, not bytes: one that was redacted has been encoded anew."""
     found: Intervals = []
     for one in slices:
-        end = position_of(one.position, one.records, len(one.records))
-        if b"<redacted" in one.records:
-            end = max(end, *(last for first, last in _merged(recorded) if first <= one.position < last), end)
-        found.append((one.position, end))
+        count = len(_frames(one.records)) - is_continued(one.records)
+        recorded = seen.bytes_from(one.position) if seen is not None else b""
+        found.append((one.position, one.position + sum(_frames(recorded)[:count])))
+    return found
+
+
+def _frames(records: bytes) -> list[int]:
+    """Lengths of the records, with their heads."""
+    found, at = [], 0
+    while at + HEAD <= len(records):
+        found.append(HEAD + int.from_bytes(records[at + 1 : at + HEAD], "little"))
+        at += found[-1]
     return found
 
 

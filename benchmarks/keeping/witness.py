@@ -32,6 +32,16 @@ class Seen:
 
     service: str
     intervals: Intervals = field(default_factory=list)
+    records: dict[int, bytes] = field(default_factory=dict)  # by position, without a SEGMENT that the reader made
+
+    def bytes_from(self, begin: int) -> bytes:
+        """As far as the ring went on without a gap."""
+        found = b""
+        for position, records in sorted(self.records.items()):
+            at = begin + len(found)
+            if position <= at < position + len(records):
+                found += records[at - position :]
+        return found
 
 
 @dataclass(slots=True)
@@ -119,7 +129,9 @@ class Witness:
                 known = self.traces.setdefault(trace.hex(), Trace(now, now))
                 known.last = now
                 seen = known.by_process.setdefault(ring.uid, Seen(ring.service))
-                seen.intervals.append((position, position_of(position, records, len(records))))
+                end = position_of(position, records, len(records))
+                seen.intervals.append((position, end))
+                seen.records[position] = records[len(records) - (end - position) :]
         ring.bytes += size
         self._looks += 1
         if self._looks % _PACKED_OF == 0:
