@@ -103,4 +103,6 @@ def app(receiver: Receiver, fleet: Fleet | None = None) -> Starlette:
     if fleet is not None:
         routes.append(Route(PATH, fleet.handle, methods=["POST"]))
     middleware = [Middleware(GZipMiddleware, minimum_size=_GZIP_FROM)]
-    return Starlette(routes=routes, exception_handlers=handlers, middleware=middleware)
+    made = Starlette(routes=routes, exception_handlers=handlers, middleware=middleware)
+    made.router.redirect_slashes = False  # exporters do not follow
+    return made
