@@ -127,6 +127,7 @@ BOMB = bytes(65 * MIB)
     [
         (b"\xff garbage", PROTOBUF, "", 400, 3, "not an OTLP ExportTraceServiceRequest"),
         (GOOD[:-1], PROTOBUF, "", 400, 3, "not an OTLP"),
+        (lambda: gzip.compress(b"\n\0" * 2_600_000), PROTOBUF, "gzip", 400, 3, "more than 2,500,000 items"),
         (GOOD.replace(b"NAMENAME", b"\xff\xfe\xfd\xfc" * 2), PROTOBUF, "", 400, 3, "not an OTLP"),
         (as_json(GOOD), PROTOBUF, "", 400, 3, "not an OTLP"),
         (b"", JSON, "", 400, 3, "not JSON"),

@@ -6,7 +6,7 @@ taken; a body that is no OTLP at all is a BadOtlp. opentelemetry-proto docs/spec
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sized
 from typing import Any
 
 from google.protobuf.message import DecodeError, Message
@@ -29,7 +29,7 @@ from aftertrace.model import (
     SpanLink,
     StatusCode,
 )
-from aftertrace.receive.otlp_json import NO_HEX
+from aftertrace.receive.otlp_json import MOST_ITEMS, NO_HEX
 from aftertrace.receive.signals import Outcome
 
 _KINDS = {int(kind): kind for kind in SpanKind}
@@ -47,9 +47,12 @@ type Parse = Callable[[type[Any], bytes], Any]
 def spans(body: bytes, outcome: Outcome, parse: Parse) -> Iterator[Span]:
     """Those of an ExportTraceServiceRequest that can be taken; the others are told to ``outcome``. Raises BadOtlp."""
     request = parse(ExportTraceServiceRequest, body)
+    count = _counted(0, request.resource_spans)
     for group in request.resource_spans:
+        count = _counted(count, group.scope_spans)
         resource = Resource(_attributes(group.resource.attributes))
         for scope in group.scope_spans:
+            count = _counted(count, scope.spans)
             for span in scope.spans:
                 try:
                     yield _span(span, resource, scope.scope.name, outcome.warn)
@@ -60,9 +63,12 @@ def spans(body: bytes, outcome: Outcome, parse: Parse) -> Iterator[Span]:
 def logs(body: bytes, outcome: Outcome, parse: Parse) -> Iterator[LogRecord]:
     """Those of an ExportLogsServiceRequest that can be taken; the others are told to ``outcome``. Raises BadOtlp."""
     request = parse(ExportLogsServiceRequest, body)
+    count = _counted(0, request.resource_logs)
     for group in request.resource_logs:
+        count = _counted(count, group.scope_logs)
         resource = Resource(_attributes(group.resource.attributes))
         for scope in group.scope_logs:
+            count = _counted(count, scope.log_records)
             for record in scope.log_records:
                 try:
                     yield _log(record, resource, scope.scope.name)
@@ -73,12 +79,23 @@ def logs(body: bytes, outcome: Outcome, parse: Parse) -> Iterator[LogRecord]:
 def count_data_points(body: bytes, parse: Parse) -> int:
     """How many data points an ExportMetricsServiceRequest holds. Raises BadOtlp."""
     request = parse(ExportMetricsServiceRequest, body)
-    count = 0
+    points = 0
+    count = _counted(0, request.resource_metrics)
     for group in request.resource_metrics:
+        count = _counted(count, group.scope_metrics)
         for scope in group.scope_metrics:
+            count = _counted(count, scope.metrics)
             for metric in scope.metrics:
                 kind = metric.WhichOneof("data")
-                count += len(getattr(metric, kind).data_points) if kind else 0
+                points += len(getattr(metric, kind).data_points) if kind else 0
+    return points
+
+
+def _counted(count: int, more: Sized) -> int:
+    """Groups, scopes and items so far. Raises BadOtlp when they are too many."""
+    count += len(more)
+    if count > MOST_ITEMS:
+        raise BadOtlp("too-many-items", f"The body holds more than {MOST_ITEMS:,} items.", "Send smaller batches.")
     return count
 
 

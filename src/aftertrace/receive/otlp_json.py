@@ -22,6 +22,7 @@ from google.protobuf.message import Message
 
 from aftertrace.errors import BadOtlp
 
+MOST_ITEMS = 2_500_000  # more than 64 MiB of real ones could be; 32 million empty ones would take minutes
 _PATH = 160  # characters of a path that are told
 _DEPTH = 100  # messages in one another, as many as protobuf itself reads
 _IDS = {"trace_id", "span_id", "parent_span_id"}
@@ -122,6 +123,8 @@ def _set(message: Message, field: _Field, value: Any, depth: int) -> None:
 def _extend(target: Any, read: Callable[[Any], Any] | None, items: Any, depth: int) -> None:
     if not isinstance(items, list):
         raise _Bad(f"an array is wanted, not {_kind(items)}")
+    if len(items) > MOST_ITEMS:
+        raise _Bad(f"more than {MOST_ITEMS:,} items")
     for position, item in enumerate(items):
         try:
             if read is None:
