@@ -19,7 +19,6 @@ from .shops import Traces, as_siblings, fetched, keeping_shop, kept_for
 pytestmark = [pytest.mark.whole, pytest.mark.timeout(300)]
 
 CUSTOMERS = 9
-TIMES = 3  # that the big cart is read: where the machine stands still for as long as all rounds take, none is proven
 POSITIONS = 120  # traffic.py's big cart
 
 
@@ -28,19 +27,13 @@ def carts(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
     """The ground truth, and all carts that were read, the big one first."""
     with keeping_shop(tmp_path_factory.mktemp("slow") / "run", request.param) as (stage, shop):
         shop.traffic("customers", "--count", str(CUSTOMERS), "--pause", "0")
-        for _ in range(TIMES):
-            assert POSITIONS in shop.traffic("fault", "3").values()
-        traces = fetched(stage, lambda name: name.startswith("GET /") and "{" in name, CUSTOMERS + TIMES)
+        seen = shop.traffic("fault", "3")
+        assert POSITIONS in seen.values()
+        traces = fetched(stage, lambda name: name.startswith("GET /") and "{" in name, CUSTOMERS + 1)
         truth = shop.variant.truths[3]
     traces.sort(key=lambda one: -len(one.spans))
-    *slow, quickest = sorted(traces[:TIMES], key=_took, reverse=True)
-    assert all(len(one.spans) > POSITIONS > 10 * len(traces[TIMES].spans) for one in (*slow, quickest))
-    return truth, [quickest, *traces[TIMES:]]
-
-
-def _took(trace: TraceData) -> int:
-    root = min(trace.spans, key=lambda one: one.start_ns)
-    return root.end_ns - root.start_ns
+    assert len(traces[0].spans) > POSITIONS > 10 * len(traces[1].spans)
+    return truth, traces
 
 
 def asked(slow: TraceData, siblings: list[TraceData]) -> dict[str, Any]:
