@@ -8,8 +8,8 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from aftertrace.errors import NotFound
-from aftertrace.explain.company import Company
 from aftertrace.explain.diff import diff
+from aftertrace.explain.scene.company import Company
 from aftertrace.explain.why import why
 from aftertrace.model import Keep
 from aftertrace.reconstruct.build import build

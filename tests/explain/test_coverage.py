@@ -1,6 +1,7 @@
 """Which services answered: from spans, recordings and what agents said."""
 
-from aftertrace.explain import coverage, show, why
+from aftertrace.explain import show, why
+from aftertrace.explain.scene import coverage
 from aftertrace.model import Resource, Span, SpanKind
 from aftertrace.reconstruct.build import build
 from aftertrace.show import show as show_text

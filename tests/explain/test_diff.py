@@ -12,11 +12,11 @@ from typing import Any
 import pytest
 
 from aftertrace.errors import UsageError
-from aftertrace.explain import company
-from aftertrace.explain.contexts import Contexts
-from aftertrace.explain.differ import contrast
-from aftertrace.explain.profile import profile
-from aftertrace.explain.scene import Scene
+from aftertrace.explain.compared.contexts import Contexts
+from aftertrace.explain.compared.differ import contrast
+from aftertrace.explain.compared.profile import profile
+from aftertrace.explain.scene import company
+from aftertrace.explain.scene.scene import Scene
 from aftertrace.reconstruct.build import build
 from aftertrace.show import diff as shown
 from aftertrace.show.console import Console

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from aftertrace.explain.digest import digest, pattern
+from aftertrace.explain.compared.digest import digest, pattern
 from aftertrace.model import Missing, Value, ValueKind
 
 from ..reconstruct.services import Services, running

@@ -14,8 +14,9 @@ from hypothesis import strategies as st
 from aftertrace import _native
 from aftertrace import store as stores
 from aftertrace.errors import UsageError
-from aftertrace.explain import find, questions, spansets
-from aftertrace.explain.world import World
+from aftertrace.explain import find, questions
+from aftertrace.explain.asked import spansets
+from aftertrace.explain.asked.world import World
 from aftertrace.model import Keep, SpanEvent
 from aftertrace.reconstruct.build import build
 from aftertrace.reconstruct.execution import StepKind

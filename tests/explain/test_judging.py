@@ -11,9 +11,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from aftertrace.explain.judging import judge
-from aftertrace.explain.subjects import Subject, Unknown, inside
-from aftertrace.explain.world import World
+from aftertrace.explain.asked.judging import judge
+from aftertrace.explain.asked.subjects import Subject, Unknown, inside
+from aftertrace.explain.asked.world import World
 from aftertrace.model import Missing, Value, ValueKind
 from aftertrace.reconstruct.execution import Execution
 from aftertrace.reconstruct.operators import make

@@ -14,8 +14,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from aftertrace.agent import focus
-from aftertrace.explain import shed, show
-from aftertrace.explain.failure import DEATH
+from aftertrace.explain import show
+from aftertrace.explain.cause.failure import DEATH
+from aftertrace.explain.scene import shed
 from aftertrace.explain.why import why
 from aftertrace.model import Keep, ValueKind
 from aftertrace.reconstruct.build import build

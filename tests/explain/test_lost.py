@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from aftertrace.explain import paging, units
+from aftertrace.explain.cause import paging, units
 
 from ..reconstruct.services import Services, running
 from .compared import requests

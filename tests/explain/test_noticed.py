@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from aftertrace.explain.company import Company
+from aftertrace.explain.scene.company import Company
 from aftertrace.explain.why import why
 from aftertrace.model import StatusCode
 from aftertrace.reconstruct.build import build

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from aftertrace.explain.intervals import Intervals
-from aftertrace.explain.path import Kind, Path, critical, template
+from aftertrace.explain.slowness.intervals import Intervals
+from aftertrace.explain.slowness.path import Kind, Path, critical, template
 from aftertrace.model import Resource, Span, SpanKind
 from aftertrace.reconstruct.tree import SpanTree
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aftertrace.explain.statements import Change, Condition, Statement, Term, read
+from aftertrace.explain.races.statements import Change, Condition, Statement, Term, read
 
 _SKU = (Condition("sku", "=", Term(place=0)),)
 

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aftertrace.explain.statistics import adjusted, fisher
+from aftertrace.explain.compared.statistics import adjusted, fisher
 
 COUNTS = st.integers(0, 9)
 PS = st.lists(st.floats(0, 1), max_size=30)

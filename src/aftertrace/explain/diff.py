@@ -7,15 +7,15 @@ from dataclasses import dataclass
 from typing import Any
 
 from aftertrace.errors import UsageError
-from aftertrace.explain import shed
-from aftertrace.explain.aligned import Parted, Side, parted
-from aftertrace.explain.company import Company, group_of
-from aftertrace.explain.contexts import Contexts, Function
-from aftertrace.explain.differ import Contrast, Count, Difference, contrast
-from aftertrace.explain.profile import RESULT, Profile, profile
+from aftertrace.explain.compared.aligned import Parted, Side, parted
+from aftertrace.explain.compared.contexts import Contexts, Function
+from aftertrace.explain.compared.differ import Contrast, Count, Difference, contrast
+from aftertrace.explain.compared.profile import RESULT, Profile, profile
+from aftertrace.explain.compared.statistics import fisher
 from aftertrace.explain.question import Parameter, Question, Sources
-from aftertrace.explain.scene import Scene
-from aftertrace.explain.statistics import fisher
+from aftertrace.explain.scene import shed
+from aftertrace.explain.scene.company import Company, group_of
+from aftertrace.explain.scene.scene import Scene
 from aftertrace.reconstruct import text, view
 from aftertrace.reconstruct.build import build
 from aftertrace.reconstruct.execution import StepKind

@@ -14,10 +14,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from aftertrace.errors import NotFound, UsageError
-from aftertrace.explain import matches, spansets
+from aftertrace.explain.asked import matches, spansets
+from aftertrace.explain.asked.unmet import Unmet
+from aftertrace.explain.asked.world import World
 from aftertrace.explain.question import Parameter, Question, Sources
-from aftertrace.explain.unmet import Unmet
-from aftertrace.explain.world import World
 from aftertrace.reconstruct.build import build
 from aftertrace.traceql import moments
 from aftertrace.traceql.tree import Query

@@ -6,9 +6,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from aftertrace.errors import UsageError
-from aftertrace.explain import coverage, outline, shed
+from aftertrace.explain import outline
 from aftertrace.explain.outline import LeftOut
 from aftertrace.explain.question import Parameter, Question, Sources
+from aftertrace.explain.scene import coverage, shed
 from aftertrace.model import LogRecord, Span
 from aftertrace.reconstruct import levels, text
 from aftertrace.reconstruct.build import build

@@ -5,15 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from aftertrace.explain import commonality, evidence
-from aftertrace.explain.company import Company
-from aftertrace.explain.failure import Failures
-from aftertrace.explain.hops import Border
-from aftertrace.explain.impact import told
-from aftertrace.explain.inquiry import inquire
+from aftertrace.explain.cause.failure import Failures
+from aftertrace.explain.cause.hops import Border
+from aftertrace.explain.cause.inquiry import inquire
+from aftertrace.explain.cause.telling import Telling
+from aftertrace.explain.compared import commonality, evidence
+from aftertrace.explain.compared.impact import told
 from aftertrace.explain.question import Parameter, Question, Sources
-from aftertrace.explain.scene import Scene
-from aftertrace.explain.telling import Telling
+from aftertrace.explain.scene.company import Company
+from aftertrace.explain.scene.scene import Scene
 from aftertrace.reconstruct.build import build
 from aftertrace.reconstruct.execution import Execution
 

@@ -1,0 +1,1 @@
+"""A query judged on recorded requests."""

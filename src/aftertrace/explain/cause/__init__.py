@@ -1,0 +1,1 @@
+"""What a failure began with: from what was seen, backwards through calls and services, to the line."""

@@ -1,0 +1,1 @@
+"""A request beside others: what sets it apart, what they share, how often."""

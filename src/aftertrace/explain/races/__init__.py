@@ -1,0 +1,1 @@
+"""Requests that overlapped at the same row, key or object."""
