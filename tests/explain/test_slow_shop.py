@@ -19,6 +19,7 @@ from .shops import Traces, as_siblings, fetched, keeping_shop, kept_for
 pytestmark = [pytest.mark.whole, pytest.mark.timeout(300)]
 
 CUSTOMERS = 9
+LOOKS = 3  # at a cart of one, by the same customer
 POSITIONS = 120  # traffic.py's big cart
 
 
@@ -29,7 +30,7 @@ def carts(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
         shop.traffic("customers", "--count", str(CUSTOMERS), "--pause", "0")
         seen = shop.traffic("fault", "3")
         assert POSITIONS in seen.values()
-        traces = fetched(stage, lambda name: name.startswith("GET /") and "{" in name, CUSTOMERS + 1)
+        traces = fetched(stage, lambda name: name.startswith("GET /") and "{" in name, CUSTOMERS + LOOKS + 1)
         truth = shop.variant.truths[3]
     traces.sort(key=lambda one: -len(one.spans))
     assert len(traces[0].spans) > POSITIONS > 10 * len(traces[1].spans)
@@ -46,7 +47,9 @@ def asked(slow: TraceData, siblings: list[TraceData]) -> dict[str, Any]:
 
 def check(said: dict[str, Any], truth: Truth) -> None:
     cause = said["cause"]
-    assert (said["finding"]["kind"], cause["status"]) == ("slow", "verified"), said
+    stalled = [one for one in cause["doubts"] if one.startswith("one of the rounds took")]  # the machine did
+    expected = "likely" if stalled else "verified"
+    assert (said["finding"]["kind"], cause["status"], cause["doubts"]) == ("slow", expected, stalled), said
     assert (cause["service"], cause["line"], cause["function"]) == (truth.service, truth.line, truth.function)
     assert Path(cause["path"]).parts[-2:] == Path(truth.path).parts
     assert cause["source"] == truth.source
@@ -59,11 +62,13 @@ def test_with_siblings(carts: tuple[Truth, list[TraceData]]) -> None:
     said = asked(kept_for(slow, "latency"), as_siblings(healthy))
     check(said, truth)
     again = said["finding"]["repeated"]
-    assert again["siblings"]["n"] == CUSTOMERS
+    assert again["siblings"]["n"] == CUSTOMERS + LOOKS
     assert 1 <= again["siblings"]["least"] <= again["siblings"]["most"] <= 3
-    assert again["correlation"] is None or again["correlation"]["n"] == CUSTOMERS
+    assert again["correlation"] is None or again["correlation"]["n"] == CUSTOMERS + LOOKS
     assert again["site"]["line"] != truth.line  # the property's query is not the line to blame
-    assert any(one.startswith("slow query") for one in said["ruled_out"])
+    asks = next(one for one in said["finding"]["where"] if one["kind"] == "statement" and one["count"] >= POSITIONS)
+    if asks["total_ns"] / asks["count"] < 1.5 * again["siblings"]["each_ns"]:  # else the machine was busier
+        assert any(one.startswith("slow query") for one in said["ruled_out"])
 
 
 def test_asked_about_though_it_was_not_kept_for_that(carts: tuple[Truth, list[TraceData]]) -> None:
