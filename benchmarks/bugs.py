@@ -65,7 +65,8 @@ class Result:
     finding: str = ""  # its kind, where nothing failed
     unknown: list[str] = field(default_factory=list)
     why: dict[str, Any] = field(default_factory=dict)
-    seconds: float = 0.0
+    why_seconds: float = 0.0  # of the command, its start included
+    seconds: float = 0.0  # of the whole program
     problem: str = ""
 
 
@@ -148,7 +149,9 @@ def _ask(stage: Stage, bug: Bug, trace_id: str) -> Result:
     row = _kept(stage, trace_id)
     if row is None:
         return _result(bug, "not kept", trace_id=trace_id)
+    began = time.monotonic()
     why = stage.answer("why", trace_id)
+    took = round(time.monotonic() - began, 1)
     root = bug.variant.root
     found, wrong_verified = judge(why, bug.truth, root)
     where = place(why["cause"], root)
@@ -166,6 +169,7 @@ def _ask(stage: Stage, bug: Bug, trace_id: str) -> Result:
         finding=(why.get("finding") or {}).get("kind", ""),
         unknown=why["unknown"],
         why=why,
+        why_seconds=took,
     )
 
 
@@ -204,13 +208,14 @@ def _export(stage: Stage, result: Result, export: Path | None) -> None:
 
 
 def table(results: list[Result]) -> Iterator[str]:
-    yield f"{'bug':16} {'kind':10} {'result':10} {'status':9} {'near':9} {'value':6} {'why said':34} truth"
+    yield f"{'bug':16} {'kind':10} {'result':10} {'status':9} {'near':9} {'value':6} {'why':>6} {'why said':34} truth"
     for one in results:
         value = {True: "named", False: "no", None: "-"}[one.value_named]
         said = one.cause or one.problem.split("\n")[0][:34] or "-"
         mark = "!" if one.wrong_verified else " "
         start = f"{one.bug:16} {one.kind:10} {one.result:9}{mark} {one.status or '-':9} {one.near or '-':9}"
-        yield f"{start} {value:6} {said:34} {one.truth}"
+        took = f"{one.why_seconds:.1f} s" if one.why else "-"
+        yield f"{start} {value:6} {took:>6} {said:34} {one.truth}"
     counts = Counter(one.result for one in results)
     yield ""
     yield ", ".join(f"{name} {counts[name]}" for name in RESULTS if counts[name]) + f" of {len(results)}"

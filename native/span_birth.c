@@ -6,6 +6,7 @@
 #include "template.h"
 
 #define FLAG_SAMPLED 1
+#define FLAG_RANDOM 2 /* level 2: the last 7 bytes of the trace id were drawn at random */
 
 static uint64_t last_serial;
 static PyObject *name_trace_id, *name_span_id;
@@ -176,7 +177,7 @@ static void child_of(Span *span, const Span *parent)
 static void root(Span *span, uint8_t flags)
 {
     fresh_id(span->context.trace_id, 16);
-    span->context.flags = flags;
+    span->context.flags = flags | FLAG_RANDOM;
 }
 
 /* (trace id, span id, flags, tracestate) as received. A trace id of 0 begins a trace with those flags. */

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from aftertrace import _native
 from aftertrace.agent.judge import Judge
-from aftertrace.agent.latency import Latency
+from aftertrace.agent.latency import KNOWN, LAG_S, Latency
 from aftertrace.agent.overlap import MOST as MOST_NEIGHBOURS
 from aftertrace.agent.overlap import Overlaps
 from aftertrace.agent.requests import Origin, Request
@@ -112,6 +112,19 @@ def test_of_usual_requests_hardly_one_in_a_hundred_is_called_slow():
     for _ in range(5000):
         host.request(host.chance.lognormvariate(3.0, 0.5))
     assert len(host.kept.named("latency")) <= 50
+
+
+def test_all_of_a_jam_are_kept_until_it_is_what_is_usual():
+    """Each joined it a little later than the one before: the first would make a p99 that the last is hardly above."""
+    host = Host()
+    for _ in range(150):
+        host.request(host.chance.uniform(9, 13))
+    jam = [host.request(100 + 10 * number) for number in range(14)]
+    assert [one.trace for one in host.kept.named("latency")] == jam
+    host.clock.now += 60
+    host.request(10)
+    host.request(200)
+    assert len(host.kept.named("latency")) == len(jam)
 
 
 def test_an_exception_that_is_handled_is_kept_where_it_is_rare():
@@ -286,8 +299,9 @@ def test_routes_are_bounded():
 @given(st.lists(st.integers(0, 10**13), min_size=1, max_size=300), st.floats(0.01, 1.0))
 def test_quantiles_are_those_of_the_durations(durations, share):
     latency = Latency()
-    for one in durations:
-        latency.add(one)
+    for number, one in enumerate(durations):
+        latency.add(one, number * 2 * LAG_S)  # each counts when the next one comes
+    durations = durations if len(durations) <= KNOWN else durations[:-1]
     exact = sorted(durations)[max(int(-(-share * len(durations) // 1)) - 1, 0)]
     found = latency.quantile(share)
     assert found <= max(exact, 1024) * 1.1

@@ -94,7 +94,7 @@ def test_spans_and_headers_of_both_clients(runner: Runner):
     by_path["/final"] = by_path["/redirect"]
     for path, headers in got:
         span = by_path[path.partition("?")[0]]
-        assert headers["traceparent"] == f"00-{span.trace}-{span.id}-01", path
+        assert headers["traceparent"] == f"00-{span.trace}-{span.id}-03", path
     assert [path for path, _ in got].count("/login") == 2
     assert by_path["/async"].parent == ran.recorded.named("outer")[0].id
 
@@ -157,7 +157,7 @@ def test_other_propagators_write_nothing(runner: Runner):
         ran = serve(runner, program, OTEL_PROPAGATORS=names)
         assert ("traceparent" in ran.answer[0][1]) is wanted, names
     ran = serve(runner, program, OTEL_TRACES_SAMPLER="always_off")
-    assert ran.answer[0][1]["traceparent"].endswith("-00")
+    assert ran.answer[0][1]["traceparent"].endswith("-02")
 
 
 def test_errors_transports_and_signatures_are_the_same(runner: Runner):

@@ -125,7 +125,7 @@ def test_each_request_on_the_wire_is_a_span(runner: Runner):
     assert {span.parent for span in spans} == {outer.id}
     assert [s.status for s in spans] == [2 if s.attributes.get("error.type") else 0 for s in spans]
     sent = [span for span in spans if span.attributes["server.port"] != 9]
-    assert [headers["traceparent"] for _, headers in got] == [f"00-{s.trace}-{s.id}-01" for s in sent]
+    assert [headers["traceparent"] for _, headers in got] == [f"00-{s.trace}-{s.id}-03" for s in sent]
     assert spans[0].attributes == {
         "http.request.method": "GET",
         "url.full": f"{base}/plain",

@@ -317,6 +317,15 @@ def test_the_chosen_process_is_always_among_those_shown() -> None:
     assert "more" in text
 
 
+def test_a_small_window_shows_the_chosen_process_whatever_the_agent_has_to_tell() -> None:
+    spool = {"waiting": 35, "files": 0, "bytes": 168 << 10}
+    view = History().add(status(process("a", None), spool=spool, counts={"kept": 41, "dropped": 2}))
+    lines = top.screen(view, Chosen(), Console(30), 8, "the agent is gone")
+    assert len(lines) == 8
+    assert [line for line in lines if line.startswith("> orders")]
+    assert "the agent is gone" in lines
+
+
 def views(*statuses: dict[str, Any]) -> View:
     history = History()
     return [history.add(one) for one in statuses][-1]

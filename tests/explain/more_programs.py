@@ -665,6 +665,78 @@ def handle(path, body):
 
 # What can't be proven: "likely" at most, whatever line it names.
 DOUBTFUL: dict[str, Bug] = {
+    "looked up by what another line computed": one(
+        """
+RATES = {"CHF": 2, "EUR": 1}
+def code_of(text):
+    code = text.strip().lower()  # cause
+    return code
+def handle(path, body):
+    code = code_of(body["currency"])
+    rate = RATES.get(code, 0)  # cause
+    return body["price"] / rate
+""",
+        body={"currency": " CHF ", "price": 8},
+        status="likely",
+    ),
+    "computed from what another line computed": one(
+        """
+SLOTS = ["early", "noon", "late"]
+def minutes_of(text):
+    hours, _, minutes = text.partition(":")
+    return int(hours) * 60 + int(minutes)  # cause
+def handle(path, body):
+    number = (minutes_of(body["at"]) - 480) // 120  # cause
+    return SLOTS[number]
+""",
+        body={"at": "19:30"},
+        status="likely",
+    ),
+    "cut out of what another line made": one(
+        """
+def packed(words):
+    return "".join(f"{len(word):02}{word}" for word in words).encode()  # cause
+def handle(path, body):
+    data = packed(body["words"])
+    size = int(data[:2])
+    return data[2 : 2 + size].decode()  # cause
+""",
+        body={"words": ["Zoë", "Ann"]},
+        status="likely",
+    ),
+    "a search that finds nothing": one(
+        """
+PLANS = {"solo": {14: 15}, "team": {0: 1}}
+def due(plan, days):
+    for known, day in PLANS[plan].items():
+        if known == days:
+            return day
+    raise LookupError(f"no day for {plan}")
+def handle(path, body):
+    days = int(body["days"]) + 1  # cause
+    return due(body["plan"], days)
+""",
+        body={"plan": "solo", "days": "14"},
+        status="verified",
+        name="days",
+        value=15,
+    ),
+    "nothing was put in": one(
+        """
+def nearest(stops):
+    left, order = list(stops), []
+    while left:
+        order.append(left.pop())
+    return order
+def handle(path, body):
+    stops = [one for one in body["stops"] if one["open"]]  # cause
+    order = nearest(stops)
+    return order[0]
+""",
+        body={"stops": [{"open": 0}, {"open": 0}]},
+        status="verified",
+        value=[],
+    ),
     "two operands that are both None": one(
         """
 def handle(path, body):
@@ -863,6 +935,7 @@ def handle(path, body):
     ways = len(rows) - 20_000  # cause
     return table[0][0]["n"] + number // ways
 """,
+        status="likely",  # rows was computed, too
         value=0,
     ),
     "many rounds": one(
@@ -877,6 +950,7 @@ def handle(path, body):
     ways = total - 4498500  # cause
     return total / ways
 """,
+        status="likely",  # so was total, in 3,000 rounds
         value=0,
     ),
     "lies about itself": one(

@@ -365,6 +365,39 @@ def handle(path, body):
         made_by="lock",
         what="waited for a lock",
     ),
+    "the same asked again and again": Slow(
+        {
+            "app": """
+import time
+from bus import call
+def again(answer):
+    return answer["code"] >= 400  # cause
+def found(text):
+    wait = 0.05
+    for number in range(5):
+        answer = call("back", "/look", {"text": text})
+        if not again(answer):
+            return answer["found"]
+        time.sleep(wait)
+        wait *= 2
+    return None
+def handle(path, body):
+    return found(body["text"])
+""",
+            "back": """
+def handle(path, body):
+    if body["text"].isupper():
+        return {"code": 422}
+    return {"code": 200, "found": body["text"] * 2}
+""",
+        },
+        {"text": "NEAR"},
+        [{"text": one} for one in ("river", "salt", "stone", "night", "wood")],
+        status="likely",
+        alone="likely",
+        made_by="retried",
+        what="app.py:9 asked the same 5 times",
+    ),
     "a coroutine that waits": one(
         """
 import asyncio

@@ -3,9 +3,11 @@ where the program expects them or healthy requests raise them too."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
+from itertools import count
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -97,6 +99,15 @@ def line_of(text: str) -> int:
 
 def asked(program: Services, bad: object, good: list[object], path: str = "/x", trigger: str = TRIGGER) -> Requests:
     return requests(program, [bad], good, trigger=trigger, path=path)
+
+
+def calm(ask: Callable[[], Requests]) -> dict[str, Any]:
+    """Asked again where the machine made it slow, which `why` then says."""
+    for _ in range(10):
+        said = ask().why()
+        if (said["finding"] or {}).get("kind") != "slow":
+            break
+    return said
 
 
 def test_the_line_that_raised_and_its_value(program: Services) -> None:
@@ -199,9 +210,11 @@ def test_healthy_requests_are_not_called(program: Services, trigger: str) -> Non
     """Not by the agent's word, and with few siblings that say something."""
     good = [*buys(*"ABABAB")]
     for bad in (*buys("typo"), *buys(""), *buys("A")):
-        assert asked(program, bad, good, trigger=trigger).why()["cause"]["status"] == "unknown"
+        assert calm(lambda bad=bad: asked(program, bad, good, trigger=trigger))["cause"]["status"] == "unknown"
     program.request("app", "/cached", "old")
-    assert asked(program, f"new {trigger}", ["old"] * 12, "/cached", trigger).why()["finding"] is None
+    new = count()
+    said = calm(lambda: asked(program, f"new {trigger} {next(new)}", ["old"] * 12, "/cached", trigger))
+    assert said["finding"] is None
 
 
 def test_kept_for_another_reason(program: Services) -> None:

@@ -34,7 +34,7 @@ def plain(attributes: dict[str, Any]) -> dict[str, Any]:
 def test_roots_children_and_remote_parents() -> None:
     root = Span("root", parent=None)
     child = Span("child", 3, root)
-    assert (root.parent_id, root.trace_flags, root.trace_state) == (0, 1, "")
+    assert (root.parent_id, root.trace_flags, root.trace_state) == (0, 3, "")  # sampled, random
     assert (child.trace_id, child.parent_id, child.kind) == (root.trace_id, root.span_id, 3)
     remote = Span("server", 2, (2**127 + 5, 7, 0, "vendor=1"))
     assert (remote.trace_id, remote.parent_id, remote.trace_flags) == (2**127 + 5, 7, 0)
@@ -42,7 +42,7 @@ def test_roots_children_and_remote_parents() -> None:
     assert Span("below", parent=remote).trace_state == "vendor=1"
     assert Span("below", parent=remote).trace_flags == 0
     unsampled = Span("root", parent=(0, 0, 0, ""))
-    assert (unsampled.trace_id != 0, unsampled.parent_id, unsampled.trace_flags) == (True, 0, 0)
+    assert (unsampled.trace_id != 0, unsampled.parent_id, unsampled.trace_flags) == (True, 0, 2)
 
 
 def test_a_span_made_elsewhere_keeps_its_identity() -> None:
@@ -63,7 +63,7 @@ def test_a_span_made_elsewhere_keeps_its_identity() -> None:
 def test_an_identity_that_is_none_is_refused(own: Any) -> None:
     before = _native.status()["refused"]
     span = Span("s", parent=None, context=own)
-    assert (span.trace_id != 3, span.span_id != 3, span.trace_flags) == (True, True, 1)
+    assert (span.trace_id != 3, span.span_id != 3, span.trace_flags) == (True, True, 3)
     assert _native.status()["refused"] == before + 1
 
 

@@ -180,7 +180,7 @@ def test_spans_that_its_sampler_dropped(run: Runner) -> None:
     )
     assert seen.answers["dropped"] == [False, True]
     assert seen.answers["here"]
-    assert (seen.answers["out"], seen.answers["below"], seen.answers["after"]) == ("00", "00", "01")
+    assert (seen.answers["out"], seen.answers["below"], seen.answers["after"]) == ("02", "02", "03")
     assert (seen.answers["left"], seen.answers["exported"]) == (None, [])
 
 

@@ -1,10 +1,13 @@
 """What senders are answered when the store is behind, fails, or refuses; the store here is one that does so at will."""
 
 import asyncio
+import json
+import threading
 from concurrent.futures import Future
 
 import httpx
 import pytest
+from google.rpc import error_details_pb2, status_pb2
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest, ExportLogsServiceResponse
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
     ExportTraceServiceRequest,
@@ -12,9 +15,11 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
 )
 
 from aftertrace.errors import StoreError, Unavailable
-from aftertrace.receive import http
+from aftertrace.receive import budget, http, receiver
+from aftertrace.receive.receiver import Receiver
 
 PROTOBUF = {"content-type": "application/x-protobuf"}
+JSON = {"content-type": "application/json; charset=utf-8"}
 
 
 class Moody:
@@ -41,14 +46,14 @@ class Moody:
 
 def post(sink: Moody, path: str, content: bytes, headers: dict | None = None) -> httpx.Response:
     async def go() -> httpx.Response:
-        receiver = http.Receiver(sink)
+        taker = Receiver(sink)
         try:
-            transport = httpx.ASGITransport(http.app(receiver), raise_app_exceptions=False)
+            transport = httpx.ASGITransport(http.app(taker), raise_app_exceptions=False)
             async with httpx.AsyncClient(transport=transport, base_url="http://otlp") as client:
                 return await client.post(path, content=content, headers=PROTOBUF if headers is None else headers)
         finally:
-            receiver.close()
-            assert receiver._held == 0
+            taker.close()
+            assert taker.budget.held == 0
 
     return asyncio.run(go())
 
@@ -67,7 +72,11 @@ def test_a_store_that_is_behind_is_503_with_retry_after(moment):
     assert answer.status_code == 503
     assert int(answer.headers["retry-after"]) >= 1
     assert answer.headers["content-type"] == "application/x-protobuf"
-    assert answer.content == b"\x08\x0e\x12\x0eBehind. Later."  # google.rpc.Status: code 14 UNAVAILABLE, message
+    said = status_pb2.Status.FromString(answer.content)
+    assert (said.code, said.message) == (14, "Behind. Later.")  # UNAVAILABLE
+    retry = error_details_pb2.RetryInfo()
+    assert said.details[0].Unpack(retry)
+    assert retry.retry_delay.seconds == int(answer.headers["retry-after"])
 
 
 @pytest.mark.parametrize("error", [StoreError("x", "Refused.", ""), ZeroDivisionError("a bug of ours")])
@@ -99,7 +108,9 @@ def test_logs_that_the_store_refuses_are_rejected():
 @pytest.mark.parametrize(
     ("path", "headers", "status", "kind"),
     [
-        ("/v1/traces", {"content-type": "application/json"}, 415, "application/json"),
+        ("/v1/traces", {"content-type": "application/json"}, 400, "application/json"),
+        ("/v1/traces", {**JSON, "content-encoding": "br"}, 415, "application/json"),
+        ("/v1/nothing", JSON, 404, "application/json"),
         ("/v1/traces", {"content-type": "text/plain"}, 415, "application/x-protobuf"),
         ("/v1/traces", {}, 415, "application/x-protobuf"),
         ("/v1/traces", {**PROTOBUF, "content-encoding": "br"}, 415, "application/x-protobuf"),
@@ -112,6 +123,8 @@ def test_failures_are_answered_in_kind(path, headers, status, kind):
     assert answer.status_code == status
     assert answer.headers["content-type"] == kind
     assert "retry-after" not in answer.headers
+    read = json.loads if kind == "application/json" else status_pb2.Status.FromString
+    assert read(answer.content)
 
 
 def test_content_type_parameters_are_understood():
@@ -121,5 +134,68 @@ def test_content_type_parameters_are_understood():
 
 
 def test_more_in_flight_than_can_be_held(monkeypatch):
-    monkeypatch.setattr(http, "_IN_FLIGHT", 10)
+    monkeypatch.setattr(budget, "IN_FLIGHT", 10)
     assert post(Moody(), "/v1/traces", spans(b"12345678")).status_code == 503
+
+
+def test_json_is_answered_in_json():
+    span = {"traceId": "AB" * 16, "spanId": "cd" * 8, "name": "n"}
+    bad = [{**span, "spanId": bad} for bad in ("", "00" * 8, "ab", "W47/95gDgQM=", "x" * 16)]
+    content = {"resourceSpans": [{"scopeSpans": [{"spans": [span, *bad]}]}]}
+    sink = Moody()
+    answer = post(sink, "/v1/traces", json.dumps(content).encode(), JSON)
+    assert (answer.status_code, answer.headers["content-type"]) == (200, "application/json")
+    said = answer.json()["partialSuccess"]
+    assert said["rejectedSpans"] == "5"  # an int64 is a string
+    assert "a span id is not hex" in said["errorMessage"]
+    assert [(one.trace_id, one.span_id) for one in sink.taken] == [("ab" * 16, "cd" * 8)]
+    assert post(Moody(), "/v1/logs", b"{}", JSON).content == b"{}"
+
+
+def test_a_store_that_is_behind_says_so_in_json():
+    sink = Moody(error=Unavailable("store-behind", "Behind.", "Later."))
+    span = {"traceId": "ab" * 16, "spanId": "cd" * 8}
+    answer = post(
+        sink, "/v1/traces", json.dumps({"resourceSpans": [{"scopeSpans": [{"spans": [span]}]}]}).encode(), JSON
+    )
+    assert answer.status_code == 503
+    retry = {"@type": "type.googleapis.com/google.rpc.RetryInfo", "retryDelay": "1s"}
+    assert answer.json() == {"code": 14, "message": "Behind. Later.", "details": [retry]}
+
+
+def test_long_answers_are_packed_where_that_is_asked_for():
+    content = spans(*(bytes(size) for size in range(1, 8)))
+    packed = post(Moody(), "/v1/traces", content, {**PROTOBUF, "accept-encoding": "gzip"})
+    plain = post(Moody(), "/v1/traces", content, {**PROTOBUF, "accept-encoding": "identity"})
+    assert packed.headers["content-encoding"] == "gzip"
+    assert "content-encoding" not in plain.headers
+    assert packed.content == plain.content  # httpx unpacked it
+
+
+def test_many_spans_go_to_the_store_in_pieces_that_wait_for_one_another(monkeypatch):
+    class Narrow(Moody):
+        """Has room for two pieces; the writer takes one when somebody waits for it."""
+
+        def __init__(self):
+            super().__init__()
+            self.waiting: list = []
+
+        def submit_spans(self, some):
+            if len(self.waiting) == 2:
+                threading.Timer(0.01, self.write).start()
+                raise Unavailable("store-behind", "Behind.", "Later.")
+            done: Future = Future()
+            self.waiting.append((some, done))
+            if len(self.taken) + sum(len(one) for one, _ in self.waiting) == 7:
+                threading.Timer(0.01, lambda: (self.write(), self.write())).start()
+            return done
+
+        def write(self):
+            some, done = self.waiting.pop(0)
+            self.taken += some
+            done.set_result(None)
+
+    monkeypatch.setattr(receiver, "_AT_ONCE", 2)
+    sink = Narrow()
+    assert post(sink, "/v1/traces", spans(*(bytes([1] * 7 + [n]) for n in range(7)))).status_code == 200
+    assert len(sink.taken) == 7

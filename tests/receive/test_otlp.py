@@ -14,8 +14,25 @@ from opentelemetry.proto.trace.v1.trace_pb2 import Span as ProtoSpan
 from aftertrace.errors import BadOtlp
 from aftertrace.model import LogRecord, Resource, Span, SpanEvent, SpanKind, SpanLink, StatusCode
 from aftertrace.receive import otlp
+from aftertrace.receive.signals import Outcome
 
 TRACE, SPAN = bytes(range(16)), bytes(range(1, 9))
+
+
+class Read:
+    """What one request held."""
+
+    def __init__(self, read, body: bytes) -> None:
+        self.outcome = Outcome()
+        self.items = list(read(body, self.outcome, otlp.parse))
+
+
+def spans(body: bytes) -> Read:
+    return Read(otlp.spans, body)
+
+
+def logs(body: bytes) -> Read:
+    return Read(otlp.logs, body)
 
 
 def any_value(value: object) -> AnyValue:
@@ -89,8 +106,8 @@ def test_a_span_arrives_whole():
     proto.status.code, proto.status.message = 2, "no"
     proto.events.add(time_unix_nano=3, name="exception", attributes=pairs({"exception.type": "KeyError"}))
     proto.links.add(trace_id=TRACE[::-1], span_id=SPAN, attributes=pairs({"k": 1}))
-    received = otlp.traces(request(proto))
-    assert (received.rejected, received.problems) == (0, [])
+    received = spans(request(proto))
+    assert (received.outcome.rejected, received.outcome.problems) == (0, [])
     (span,) = received.items
     assert span == Span(
         trace_id=TRACE.hex(),
@@ -129,20 +146,20 @@ def test_a_span_arrives_whole():
 def test_a_span_with_a_bad_id_is_rejected_and_the_others_are_taken(fields, problem):
     good = ProtoSpan(trace_id=TRACE, span_id=SPAN, name="good")
     bad = ProtoSpan(**{"trace_id": TRACE, "span_id": SPAN, "name": "bad", **fields})
-    received = otlp.traces(request(bad, good, bad))
+    received = spans(request(bad, good, bad))
     assert [span.name for span in received.items] == ["good"]
-    assert received.rejected == 2
-    assert len(received.problems) == 1
-    assert problem in received.problems[0]
+    assert received.outcome.rejected == 2
+    assert len(received.outcome.problems) == 1
+    assert problem in received.outcome.problems[0]
 
 
 def test_a_zero_parent_is_none_and_a_bad_link_is_left_out():
     proto = ProtoSpan(trace_id=TRACE, span_id=SPAN, parent_span_id=bytes(8), kind=99)
     proto.links.add(trace_id=b"x", span_id=SPAN)
-    received = otlp.traces(request(proto))
+    received = spans(request(proto))
     (span,) = received.items
-    assert (span.parent_id, span.links, span.kind, received.rejected) == ("", (), SpanKind.UNSPECIFIED, 0)
-    assert "left out a link" in received.problems[0]
+    assert (span.parent_id, span.links, span.kind, received.outcome.rejected) == ("", (), SpanKind.UNSPECIFIED, 0)
+    assert "left out a link" in received.outcome.problems[0]
 
 
 def test_logs_with_and_without_a_trace():
@@ -153,12 +170,12 @@ def test_logs_with_and_without_a_trace():
     )
     records.add(observed_time_unix_nano=6, trace_id=bytes(16), span_id=bytes(8))
     records.add(trace_id=b"short")
-    received = otlp.logs(out.SerializeToString())
+    received = logs(out.SerializeToString())
     assert received.items == [
         LogRecord(5, 17, "boom", Resource({}), TRACE.hex(), SPAN.hex(), "e"),
         LogRecord(6, 0, None, Resource({})),
     ]
-    assert received.rejected == 1
+    assert received.outcome.rejected == 1
 
 
 def test_metrics_are_counted():
@@ -168,7 +185,7 @@ def test_metrics_are_counted():
     metrics.add(name="b").sum.data_points.extend([])
     metrics.add(name="c")
     metrics.add(name="d").histogram.data_points.add(count=1)
-    assert otlp.count_data_points(out.SerializeToString()) == 2
+    assert otlp.count_data_points(out.SerializeToString(), otlp.parse) == 2
 
 
 def message(number: int, content: bytes) -> bytes:
@@ -190,9 +207,9 @@ def nested(depth: int) -> bytes:
 
 
 def test_depth_is_bounded():
-    assert len(otlp.traces(nested(30)).items) == 1
+    assert len(spans(nested(30)).items) == 1
     with pytest.raises(BadOtlp):
-        otlp.traces(nested(80))
+        spans(nested(80))
 
 
 def test_strings_that_are_no_utf8():
@@ -200,12 +217,12 @@ def test_strings_that_are_no_utf8():
         b"NAMENAME", b"\xff\xfe\xfd\xfc\xff\xff\xff\xff"
     )
     with pytest.raises(BadOtlp) as caught:
-        otlp.traces(body)
+        spans(body)
     assert caught.value.slug == "bad-otlp"
 
 
 def test_an_empty_body_is_an_empty_request():
-    assert otlp.traces(b"").items == []
+    assert spans(b"").items == []
 
 
 @settings(max_examples=300)
@@ -216,7 +233,7 @@ def test_broken_bodies_give_bad_otlp_or_valid_spans(data):
     for _ in range(data.draw(st.integers(1, 3))):
         position = data.draw(st.integers(0, len(body) - 1))
         body[position : position + data.draw(st.integers(0, 3))] = data.draw(st.binary(max_size=3))
-    for read in (otlp.traces, otlp.logs):
+    for read in (spans, logs):
         with contextlib.suppress(BadOtlp):
             for item in read(bytes(body)).items:
                 assert len(item.trace_id) in {0, 32}

@@ -9,7 +9,7 @@ import pytest
 import vault
 from agent_parts import Agent, free_port, wait_for
 from corpus import INNOCENT, NAMED, PATTERNS, parts
-from planted import (
+from plants import (
     CARD,
     CONTROL,
     SOURCE_SECRETS,

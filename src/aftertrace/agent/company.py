@@ -135,10 +135,10 @@ class Company:
         return {**found, **_facts(first)} if first is not None else found
 
     def _keep(self, known: list[dict[str, Any]], reason: str) -> None:
-        """Somebody wants to have it; when a prefix fits several, none is meant."""
-        if len(known) != 1 or known[0]["state"] != "not-kept":
+        """Somebody wants to have it, a healthy sibling too; of several that fit, none is meant."""
+        trace = bytes.fromhex(known[0]["trace"]) if len(known) == 1 else b""
+        if not trace or known[0]["state"] not in {"kept", "not-kept"} or self._tails.keeper.has_failed(trace):
             return
-        trace = bytes.fromhex(known[0]["trace"])
         for entry in self._tails.memory.collect({trace: 0})[trace]:
             process = self._tails.processes.get(entry.process)
             if process is not None:

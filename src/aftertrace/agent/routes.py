@@ -10,12 +10,12 @@ from collections import OrderedDict
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from aftertrace.agent.latency import Latency
+from aftertrace.agent.latency import KNOWN, Latency
 from aftertrace.agent.requests import Request
 from aftertrace.agent.watch import Trigger
 
 LATENCY, HANDLED, ERROR_LOG, IN_FLIGHT = "latency", "handled-exception", "error-log", "in-flight"
-FEW, MANY = 10, 100  # requests of a route: before the first nothing is unusual, from the second on quantiles are known
+FEW, MANY = 10, KNOWN  # requests of a route: before the first nothing is unusual
 RARE = 0.01  # share of a route's requests
 OTHERS = "(other routes)"
 _EACH = 16  # requests, after which the quantiles of a known route are looked up again
@@ -52,7 +52,7 @@ class Route:
     def add(self, request: Request, duration: int) -> None:
         self.count += 1
         if not request.failed:
-            self.latency.add(duration)
+            self.latency.add(duration, request.read_at)
         for mark in (*request.handled, *request.logged):
             self._marks[mark] = self._marks.get(mark, 0.0) + 1
             self._marks.move_to_end(mark)

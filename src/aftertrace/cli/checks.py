@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.client
 import json
 import os
 import socket
@@ -9,6 +10,7 @@ import subprocess
 import sys
 import time
 import urllib.parse
+import urllib.request
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -181,6 +183,22 @@ def server(settings: Settings) -> Iterator[Finding]:
             yield Finding(check, "warn", f"Nobody takes {what} at {address}: {said}.", hint)
         else:
             yield Finding(check, "ok", f"A server takes {what} at {address}.")
+            if check == "server":
+                yield from _grpc(address)
+
+
+def _grpc(address: str) -> Iterator[Finding]:
+    """Whether the server that answers there takes OTLP/gRPC; nothing of one that does not say."""
+    try:
+        with urllib.request.urlopen(f"{address}/readyz", timeout=_WAIT_S) as answer:  # noqa: S310  # the person's own setting
+            otlp = json.load(answer).get("otlp", {})
+    except (OSError, ValueError, AttributeError, http.client.HTTPException):
+        return
+    if otlp.get("grpc"):
+        yield Finding("grpc", "ok", f"It takes OTLP/gRPC at {otlp['grpc']}.")
+    elif otlp.get("no_grpc"):
+        hint = "Spans of other services can come over OTLP/HTTP. --grpc-port chooses another port."
+        yield Finding("grpc", "warn", f"It takes no OTLP/gRPC: {otlp['no_grpc']}", hint)
 
 
 def _knock(address: str) -> None:

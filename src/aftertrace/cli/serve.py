@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from aftertrace.serve.run import Addresses, Options
 
 
+_GRPC = "OTLP/gRPC; -1: none  [AFTERTRACE_GRPC_PORT; default: 4317, any free one beside another --otlp-port]"
+
+
 def server_options[Command: Callable[..., Any]](command: Command) -> Command:
     """The options that ``serve`` and ``up`` share."""
     for option in (
@@ -26,6 +29,7 @@ def server_options[Command: Callable[..., Any]](command: Command) -> Command:
         click.option("--store", "store_dir", type=click.Path(path_type=Path), help="Directory of the store."),
         click.option("--bind", "host", default="127.0.0.1", show_default=True, help="Address to listen on."),
         click.option("--otlp-port", default=4318, show_default=True, type=click.IntRange(0, 65535), help="OTLP/HTTP."),
+        click.option("--grpc-port", type=click.IntRange(-1, 65535), envvar="AFTERTRACE_GRPC_PORT", help=_GRPC),
         click.option("--api-port", default=7070, show_default=True, type=click.IntRange(0, 65535), help="Questions."),
     ):
         command = option(command)
@@ -56,12 +60,14 @@ def make_options(settings: Settings, store_dir: Path | None, **words: Any) -> Op
 def announce(title: str, addresses: Addresses, store_dir: Path, *, as_json: bool, **more: str) -> None:
     """The ready line: for people on stderr, for programs on stdout."""
     if as_json:
-        print(json.dumps({"api": addresses.api, "otlp": addresses.otlp, "store": str(store_dir), **more}), flush=True)
+        where = {"api": addresses.api, "otlp": addresses.otlp, "grpc": addresses.grpc}
+        print(json.dumps({**where, "store": str(store_dir), **more}), flush=True)
     server = "" if addresses.api == Settings().server else f"AFTERTRACE_SERVER={addresses.api} "
     click.echo(
         f"{title} (store: {store_dir})\n"
         f"  questions  {addresses.api}\n"
-        f"  OTLP       {addresses.otlp}\n"
+        f"  OTLP/HTTP  {addresses.otlp}\n"
+        f"  OTLP/gRPC  {addresses.grpc or f'none: {addresses.no_grpc}'}\n"
         f"Kept requests:  {server}aftertrace ls",
         err=True,
     )

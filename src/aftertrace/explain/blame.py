@@ -6,9 +6,10 @@ import ast
 import difflib
 from dataclasses import dataclass, field, replace
 
-from aftertrace.explain import contradiction, shed, texts
+from aftertrace.explain import contradiction, emptiness, lineage, shed, texts
 from aftertrace.explain.hops import End, Kind, Link, Origin
 from aftertrace.explain.likeness import ABSENT, hole, parts
+from aftertrace.explain.lineage import Lineage
 from aftertrace.explain.origin import Tracer
 from aftertrace.explain.scene import Point, Scene
 from aftertrace.explain.suspects import Site, Suspect, mentioned, suspects
@@ -30,6 +31,7 @@ class Verdict:
     doubts: list[str] = field(default_factory=list)
     others: list[Origin] = field(default_factory=list)
     unknown: list[str] = field(default_factory=list)
+    behind: Lineage = field(default_factory=Lineage)  # what the suspects were made of, by other lines
 
 
 def judge(tracer: Tracer, where: Site, exception: Value | None) -> Verdict:
@@ -48,6 +50,9 @@ def judge(tracer: Tracer, where: Site, exception: Value | None) -> Verdict:
     if gone is not None:
         return gone
     verdict = _misnamed(where, exception, best_origin) or _verdict(best_origin, others)
+    verdict.behind = lineage.behind(tracer, [best_origin, *others])
+    _made_of(tracer.scene, verdict, exception)
+    _name_others(verdict)
     against = contradiction.doubt(tracer.scene, where, exception) or _taken_out(where, best_origin)
     against = against or (shed.raised(within[1]).says if within else "") or _changed_by_shed(tracer.scene, best_origin)
     if against and verdict.status != "unknown":
@@ -76,6 +81,8 @@ def _raised_within(scene: Scene, where: Site) -> tuple[ast.Call, Shed] | None:
     """The call, by the line where an exception was seen first, of a function of which nothing was recorded. Where a
     call was unwound, CPython gives the instruction before it (3.12, 3.13: ``next_instr - 1``)."""
     point = where.point
+    if where.answers:
+        return None
     for node in (where.node, scene.node_at(point.frame, scene.step(where.raised).lasti + 1)):
         gone = scene.shed(point, node) if isinstance(node, ast.Call) else None
         if gone is not None and isinstance(node, ast.Call):
@@ -190,6 +197,55 @@ def _verdict(origin: Origin, others: list[Origin]) -> Verdict:
     return Verdict("likely" if doubts else "verified", origin, _says(origin), doubts, others, unknown)
 
 
+def _made_of(scene: Scene, verdict: Verdict, exception: Value | None) -> None:
+    """What was computed, or looked up in vain, is no proof of its line where what it was computed from, or looked up
+    by, was computed, too. A text that could not be read is, where it was written of numbers: they cannot be misread."""
+    origin = verdict.origin
+    if verdict.status != "verified" or origin is None or origin.end.kind not in {Kind.COMPUTED, Kind.DEFAULT}:
+        return
+    if _is_unreadable(exception) and _is_written(scene, origin):
+        return
+    before = [one.made for one in verdict.behind.changed if _line(one.made) != _line(origin.made)]
+    if before:
+        verdict.status = "likely"
+        name = before[0].name or "what it was made of"
+        where = f"{before[0].frame.code.path.rpartition('/')[2]}:{before[0].line}"
+        verdict.doubts.append(f"{name} was computed too, at {where}")
+
+
+def _is_written(scene: Scene, origin: Origin) -> bool:
+    """A text that the line wrote of numbers."""
+    node = origin.point.node
+    written = isinstance(node, ast.JoinedStr) or (
+        isinstance(node, ast.Call) and texts.called(node) in {"str", "format"}
+    )
+    values = [scene.evaluate(at, one) for at, one in lineage.leaves(scene, origin.point)]
+    return written and bool(values) and all(map(_is_number, values))
+
+
+def _is_unreadable(exception: Value | None) -> bool:
+    kind = exception.type.rpartition(".")[2] if exception is not None else ""
+    return kind in {"ValueError", "InvalidOperation"} or kind.endswith("DecodeError")
+
+
+def _is_number(value: Value | None) -> bool:
+    return value is not None and isinstance(content(value).scalar, int | float)
+
+
+def _name_others(verdict: Verdict) -> None:
+    """Of the lines that computed what the likely one worked with: the nearest, and the one furthest back."""
+    if verdict.status != "likely" or verdict.origin is None:
+        return
+    told = {_line(one.made) for one in (verdict.origin, *verdict.others)}
+    known = [one for one in verdict.behind.changed if one.end.kind is not Kind.OPAQUE]
+    more = [one for one in known if _line(one.made) not in told]
+    verdict.others += [*more[:1], *(one for one in more[-1:] if _line(one.made) != _line(more[0].made))]
+
+
+def _line(link: Link) -> tuple[int, str, int]:
+    return link.frame.process, link.frame.code.path, link.line
+
+
 def _says(origin: Origin) -> str:
     if origin.end.says:
         return origin.end.says
@@ -204,6 +260,10 @@ def _says(origin: Origin) -> str:
 def deepen(tracer: Tracer, origin: Origin) -> Origin:
     """Past the line that computed a value, where one of its inputs was a hole, or a default that shows in the value."""
     for _ in range(_ROUNDS):
+        filled = emptiness.behind(tracer, origin)
+        if filled is not None:
+            origin = filled
+            continue
         if origin.end.kind is Kind.LITERAL:
             return _behind_handler(tracer, origin)
         if origin.end.kind not in {Kind.COMPUTED, Kind.OPAQUE} or origin.end.span is not None:
@@ -226,7 +286,7 @@ def _suspicious(tracer: Tracer, origin: Origin) -> list[Origin]:
     boolean = isinstance(point.node, ast.Compare) or (
         isinstance(point.node, ast.UnaryOp) and isinstance(point.node.op, ast.Not)
     )
-    for node in _inputs(scene, point)[:_MOST_INPUTS]:
+    for node in lineage.inputs(scene, point)[:_MOST_INPUTS]:
         at = point.to(node, ())
         value = scene.evaluate(at, node)
         if value is None or value is ABSENT:
@@ -234,7 +294,7 @@ def _suspicious(tracer: Tracer, origin: Origin) -> list[Origin]:
         shows = boolean or (hole(value) and _shows_hole(point.node, value, origin.value))
         if not shows and not _shows(value, origin.value):
             continue
-        inner = tracer.trace(at, _line_of(at, node, value), value)
+        inner = tracer.trace(at, lineage.use(at, node, value), value)
         inner.links.pop(0)
         if (shows and inner.links) or inner.end.kind is Kind.DEFAULT:
             if not inner.links:  # the default was taken in the very expression
@@ -242,22 +302,6 @@ def _suspicious(tracer: Tracer, origin: Origin) -> list[Origin]:
                 inner.links[-1] = replace(inner.links[-1], line=inner.end.line or origin.made.line)
             found.append(inner)
     return found
-
-
-def _line_of(point: Point, node: ast.expr, value: Value) -> Link:
-    return Link(point.frame, node.lineno, point.step, ast.unparse(node), value, ran=point.step)
-
-
-def _inputs(scene: Scene, point: Point) -> list[ast.expr]:
-    node = point.node.value if isinstance(point.node, ast.Await) else point.node
-    if not isinstance(node, ast.Call):
-        nodes = texts.inputs(node)
-    else:
-        nodes = [one for argument in texts.arguments(node) for one in texts.inputs(argument)]
-        if isinstance(node.func, ast.Attribute):
-            nodes += texts.inputs(node.func.value)
-    unrecorded = [one for one in nodes if isinstance(one, ast.Call) and not scene.callees(point, one)]
-    return nodes + [inner for one in unrecorded for inner in _inputs(scene, point.to(one, ())) if inner not in nodes]
 
 
 def _shows_hole(node: ast.expr, value: Value, result: Value | None) -> bool:

@@ -40,6 +40,7 @@ def hop(tracer: Tracer, point: Point, value: Value | None) -> Hop:
         or _elsewhere(tracer, point, value)
         or _answered(tracer, point, call, value)
         or _pure(scene, point, call)
+        or tracer.received(scene, point, value)
         or End(
             Kind.OPAQUE, line=node.lineno, unknown=f"what {texts.called(call) or 'the call'}() did: it is not recorded"
         )
@@ -149,7 +150,7 @@ def _default(scene: Scene, point: Point, call: ast.Call, value: Value | None) ->
         says = f"{ast.unparse(container)} has no {asked_for}: the default was taken"
     else:
         says = f"nothing for {asked_for}: the default was taken"
-    if not isinstance(default, ast.Constant) and texts.inputs(default):
+    if not isinstance(default, ast.Constant) and texts.inputs(default) and not scene.is_constant(point.frame, default):
         return Move(point.to(default))
     return End(Kind.DEFAULT, says, call.lineno, unknown=f"why {ast.unparse(container)} has no {asked_for}")
 
@@ -316,7 +317,32 @@ def _answered(tracer: Tracer, point: Point, call: ast.Call, value: Value | None)
                 inner = part(done.value, point.keys) if done.value is not None else None
                 if inner is not None and inner is not ABSENT and same(inner, value) and (point.keys or telling(value)):
                     return returned(scene, frame, done, point.keys, Border("answer", f"{below.service} answered"))
+                told = _told(scene, returned(scene, frame, done, ()), point.keys, value, f"{below.service} answered")
+                if told is not None:
+                    return told
     return End(Kind.OPAQUE, line=point.node.lineno, span=span, unknown="what was answered")
+
+
+def _told(scene: Scene, way: Hop, keys: Keys, value: Value, says: str) -> Move | None:
+    """What a part answered by a framework's object (``jsonify(total=total), 201``): an equal value that this was given
+    under the same name."""
+    if not keys or not isinstance(way, Move) or way.link is None:
+        return None
+    node = way.point.node
+    node = node.elts[0] if isinstance(node, ast.Tuple) and node.elts else node
+    if not isinstance(node, ast.Call) or scene.callees(way.point, node):
+        return None
+    named = [(one.value, keys[1:]) for one in node.keywords if one.arg == keys[0].name]
+    for given, rest in [*named, *((one, keys) for one in node.args)]:
+        at = way.point.to(given, tuple(Key(key.name) for key in rest))
+        held = scene.value(at)
+        alike = same(held, value) if held is not None and held is not ABSENT else False
+        if held is not None and (alike or (alike is None and rest != keys)):
+            name = ast.unparse(given) + shown(rest)
+            link = replace(way.link, name=name, value=held, says="answered", border=Border("answer", says))
+            doubt = "" if telling(value) else "an equal value was answered under this name"
+            return Move(at, link, doubt if alike else "what was answered under this name was not captured whole")
+    return None
 
 
 def asked(tracer: Tracer, point: Point, node: ast.expr, depth: int = 0) -> Span | None:

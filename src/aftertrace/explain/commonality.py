@@ -94,7 +94,7 @@ def shared(scene: Scene, found: Inquiry, company: Company) -> list[Shared]:
 
 def _cause(found: Inquiry) -> Frame | None:
     if found.finding is not None:
-        return found.finding.links[0].frame if found.finding.links else None
+        return next((one.frame for one in found.finding.links if one.of is None), None)
     origin = found.verdict.origin
     return origin.made.frame if origin is not None and found.verdict.status != "unknown" else None
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from aftertrace.explain.scene import Point
+from aftertrace.explain.scene import Point, Scene
 from aftertrace.model import Span, Value
 from aftertrace.reconstruct.execution import Frame
 
@@ -42,6 +42,7 @@ class Link:
     says: str = ""
     border: Border | None = None  # what lies between this line and the next one towards the failure
     ran: int = -1  # the step at which the line began to run
+    of: Scene | None = None  # another request, whose line it is
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,13 +5,14 @@ from __future__ import annotations
 import ast
 from dataclasses import dataclass, field
 
-from aftertrace.explain import calls, death, passing, race, shed, silence, slow, suspects, swallowed
+from aftertrace.explain import answers, calls, death, noticed, passing, race, shed, silence, slow, suspects, swallowed
 from aftertrace.explain.blame import Verdict, judge
 from aftertrace.explain.company import Company
 from aftertrace.explain.death import Death
 from aftertrace.explain.failure import Failure, Failures
 from aftertrace.explain.finding import Finder, Finding
 from aftertrace.explain.origin import Tracer
+from aftertrace.explain.reconsider import reconsider
 from aftertrace.explain.scene import Scene
 from aftertrace.explain.suspects import Site
 from aftertrace.reconstruct import levels
@@ -40,7 +41,7 @@ class Inquiry:
 def inquire(scene: Scene, failures: Failures, company: Company) -> Inquiry:
     """From the outermost part of the request that failed down to the one that began it."""
     found = Inquiry()
-    tracer = Tracer(scene, calls.hop, passing.hop, calls.returned)
+    tracer = Tracer(scene, calls.hop, passing.hop, calls.returned, passing.received)
     tops = failures.tops()
     found.also_failed = tops[1:]
     entry = tops[0] if tops else None
@@ -50,14 +51,36 @@ def inquire(scene: Scene, failures: Failures, company: Company) -> Inquiry:
         below = _below(scene, tracer, failures, failure)
         entry = below if below not in {one.entry for one in found.failures} else None
     if found.failures:
-        _conclude(scene, tracer, found)
+        _conclude(scene, tracer, company, found)
         return found
     found.finding = _first(scene, tracer, company)
+    if found.finding is None or found.finding.status == "unknown" or _beside(scene, found.finding):
+        noticed_site = noticed.site(scene, company)
+        if noticed_site is not None:
+            _notice(tracer, noticed_site, company, found)
+            return found
     if found.finding is None:
         found.unknown.append("nothing failed in what was recorded: no exception left a service, none died")
     else:
         found.unknown += found.finding.unknown
     return found
+
+
+def _beside(scene: Scene, finding: Finding) -> bool:
+    """It was slow, too, but not kept for that."""
+    return finding.kind == "slow" and not any(one.trigger in slow.TRIGGERS for one in scene.execution.keeps)
+
+
+def _notice(tracer: Tracer, where: Site, company: Company, found: Inquiry) -> None:
+    """What made the values on which the program called it wrong; that they are is its word alone."""
+    found.verdict = judge(tracer, where, None)
+    if found.verdict.status == "verified":
+        found.verdict.status = "likely"
+        found.verdict.doubts.append("that it is wrong is what the program said")
+    reconsider(tracer.scene, where, found.verdict, company)
+    if found.verdict.status != "unknown":
+        found.finding = None
+    found.unknown += [one for one in found.verdict.unknown if one]
 
 
 def _first(scene: Scene, tracer: Tracer, company: Company) -> Finding | None:
@@ -76,7 +99,7 @@ def _below(scene: Scene, tracer: Tracer, failures: Failures, failure: Failure) -
     if failure.died:
         return None
     where = site(scene, failure)
-    if where is None:  # an error was answered, and no line says why
+    if where is None or (failure.raised is None and not _nodes(scene, where)):  # no line says why
         return _last_failed(scene, failures, failure.entry)
     for node in _nodes(scene, where):
         span = calls.asked(tracer, where.point.to(node), node)
@@ -88,7 +111,7 @@ def _below(scene: Scene, tracer: Tracer, failures: Failures, failure: Failure) -
 
 def site(scene: Scene, failure: Failure) -> Site | None:
     if failure.raised is None or failure.frame is None:
-        return None
+        return answers.site(scene, failure.entry) if not failure.died else None
     return suspects.site(scene, failure.frame, failure.raised)
 
 
@@ -96,7 +119,7 @@ def _nodes(scene: Scene, where: Site) -> list[ast.expr]:
     """The expressions of the failing line that may look at another service's answer."""
     source = scene.text_of(where.point.frame)
     statement = source.statement(where.node) if source is not None else None
-    if source is not None and isinstance(statement, ast.Raise):
+    if source is not None and statement is not None and (isinstance(statement, ast.Raise) or where.answers):
         return suspects.tests(source, statement)
     if isinstance(where.node, ast.expr):
         return [where.node]
@@ -110,7 +133,7 @@ def _last_failed(scene: Scene, failures: Failures, entry: str) -> str | None:
     return found[-1] if found else None
 
 
-def _conclude(scene: Scene, tracer: Tracer, found: Inquiry) -> None:
+def _conclude(scene: Scene, tracer: Tracer, company: Company, found: Inquiry) -> None:
     last = found.failures[-1]
     if last.died:
         found.death = death.explain(scene, last)
@@ -124,6 +147,7 @@ def _conclude(scene: Scene, tracer: Tracer, found: Inquiry) -> None:
         found.unknown.append(_no_site(scene, last))
         return
     found.verdict = judge(tracer, where, last.exception)
+    reconsider(scene, where, found.verdict, company)
     found.unknown += [one for one in found.verdict.unknown if one]
 
 

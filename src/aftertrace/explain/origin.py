@@ -14,11 +14,13 @@ from typing import Any
 from aftertrace.explain import shed, texts
 from aftertrace.explain.hops import End, Hop, Kind, Link, Move, Origin
 from aftertrace.explain.likeness import ABSENT, Key, hole, part, parts, same, shown, telling
+from aftertrace.explain.lookups import worth
 from aftertrace.explain.moves import Moves
 from aftertrace.explain.scene import GENERATOR, Point, Scene
 from aftertrace.explain.stores import Stores
 from aftertrace.explain.texts import Given
 from aftertrace.model import Value, ValueKind
+from aftertrace.reconstruct import text
 from aftertrace.reconstruct.execution import Binding, Frame, StepKind
 
 MOST_HOPS = 5000
@@ -28,7 +30,12 @@ class Tracer:
     """Follows values through one execution. ``rules`` for calls and parameters are in files of their own."""
 
     def __init__(
-        self, scene: Scene, calls: Callable[..., Hop], parameters: Callable[..., Hop], returned: Callable[..., Hop]
+        self,
+        scene: Scene,
+        calls: Callable[..., Hop],
+        parameters: Callable[..., Hop],
+        returned: Callable[..., Hop],
+        received: Callable[..., Move | None],
     ) -> None:
         self.scene = scene
         self.stores = Stores(scene)
@@ -36,6 +43,7 @@ class Tracer:
         self._calls = calls
         self._returned = returned
         self._parameters = parameters
+        self.received = received
         self.hops = 0  # over everything that was followed
 
     def trace(self, point: Point, start: Link, value: Value | None = None) -> Origin:
@@ -156,6 +164,10 @@ class Tracer:
             if name in point.frame.code.arguments:
                 return self._parameters(self, point, name, value)
             return self._closure(point, name, binding)
+        if not point.frame.complete and entered and binding.written_at == entered[0]:  # read before its span began
+            sent = self._parameters(self, point, name, value)
+            if isinstance(sent, Move):
+                return sent
         return self._written(point, name, binding, value)
 
     def _first_of(self, frame: Frame, binding: Binding) -> Binding:
@@ -169,20 +181,21 @@ class Tracer:
         return history[at]
 
     def _given(self, frame: Frame, binding: Binding) -> Given | None:
-        text, scope = self.scene.text_of(frame), self.scene.scope(frame)
-        return text.given(scope, binding.line, binding.name) if text and scope and binding.line else None
+        source, scope = self.scene.text_of(frame), self.scene.scope(frame)
+        return source.given(scope, binding.line, binding.name) if source and scope and binding.line else None
 
     def _unbound(self, point: Point, name: str, value: Value | None) -> Hop:
         """A name of the comprehension itself, or of the module."""
-        scope, text = self.scene.scope(point.frame), self.scene.text_of(point.frame)
-        if scope is not None and text is not None and name in point.frame.code.names:
-            given = text.given(scope, point.node.lineno, name)
+        scope, source = self.scene.scope(point.frame), self.scene.text_of(point.frame)
+        if scope is not None and source is not None and name in point.frame.code.names:
+            given = source.given(scope, point.node.lineno, name)
             if given is not None and given.how == "item" and given.source is not None:
                 held = self.scene.evaluate(point, point.node) or (None if point.keys else value)
                 return self.item(point.to(given.source), given, held, None)
         node = self.scene.constant(point.frame, name)
-        if node is None or value is None:
-            return End(Kind.LOST, f"{name} is not a recorded name", unknown=f"what {name} held")
+        if node is None or value is None or (point.keys and _is_bare(node)):
+            lost = End(Kind.LOST, f"{name} is not a recorded name", unknown=f"what {name} held")
+            return self.received(self.scene, point, value) or lost
         link = Link(point.frame, node.lineno, point.step, name, None, "set when the module was imported")
         doubt = f"{name} was set before the recording; its source says so once"
         return Move(Point(point.frame, node, point.step, point.step, point.keys), link, doubt)
@@ -356,7 +369,7 @@ class Tracer:
         """``a or b``, ``x if t else y``: the operand that was taken."""
         node = point.node
         test = self.scene.evaluate(point, node.test) if isinstance(node, ast.IfExp) else None
-        fits = [one for one in parts if _could(self.scene.evaluate(point, one), value)]
+        fits = [one for one in parts if _could(worth(self.scene, point, one), value)]
         if len(fits) > 1 and test is not None and test.kind is ValueKind.SCALAR:
             fits = [parts[0] if test.scalar else parts[1]]
         if len(fits) != 1:
@@ -364,7 +377,23 @@ class Tracer:
         taken = fits[0]
         if isinstance(taken, ast.Constant) or (value is not None and hole(value) and not texts.inputs(taken)):
             return End(Kind.DEFAULT, f"the literal of its `{word}` was taken", node.lineno)
+        before = worth(self.scene, point, parts[0]) if word == "or" and taken is not parts[0] else None
+        told = f", since {ast.unparse(parts[0])} was {text.of(before, 30)}" if before is not None else ""
+        if taken is not parts[0] and self.scene.is_constant(point.frame, taken):
+            return End(Kind.DEFAULT, f"the constant {ast.unparse(taken)} of its `{word}` was taken{told}", node.lineno)
+        if before is not None and not hole(before):
+            says = f"{ast.unparse(taken)} was taken{told}, which counts as false"
+            return End(Kind.DEFAULT, says, node.lineno)
         return Move(point.to(taken))
+
+
+def _is_bare(node: ast.expr) -> bool:
+    """``Settings()``, ``{}``: of what was put into it since, the source says nothing."""
+    match node:
+        case ast.Call(args=[], keywords=[]) | ast.List(elts=[]) | ast.Dict(keys=[]):
+            return True
+        case _:
+            return False
 
 
 def _could(found: Value | None, value: Value | None) -> bool:

@@ -349,7 +349,7 @@ def _from_service(scene: Scene, point: Point, name: str, value: Value | None) ->
         return End(Kind.LOST, where, unknown=f"what {span.service} sent")
     border = Border("queue" if span.kind is SpanKind.PRODUCER else "http", message(scene, span, entry))
     plain = tuple(Key(one.name) for one in point.keys)
-    wanted = (plain, (Key(name), *plain), (IN_TEXT, *plain))
+    wanted = (plain, (Key(name), *plain), (IN_TEXT, *plain), *(plain[n:] for n in range(1, len(plain))))
     for exact in (True, False):
         for at, line in stack:
             found = list(_sent(scene, at, value, wanted, exact=exact))
@@ -359,7 +359,24 @@ def _from_service(scene: Scene, point: Point, name: str, value: Value | None) ->
                 doubt = doubt if len(doubts) == 1 or exact else "several equal values were sent"
                 best = found[0]
                 return Move(at.to(best.node, best.keys), _link(scene, at, best, line, border), doubt)
+    for at, line in stack if point.keys else []:
+        cut = next(_sent(scene, at, value, wanted, exact=True, whole=False), None)
+        if cut is not None:
+            doubt = "what was sent under its name was not captured whole"
+            return Move(at.to(cut.node, cut.keys), _link(scene, at, cut, line, border), doubt)
     return End(Kind.LOST, f"no such value in {span.service}", unknown=f"how {span.service} made {shows}")
+
+
+def received(scene: Scene, point: Point, value: Value | None) -> Move | None:
+    """What a part of the request read by itself of the message that began it (``request.get_json()["sku"]``): an equal
+    value under the same name was sent."""
+    frame = point.frame
+    if value is None or not point.keys or scene.execution.caller_at(frame, frame.first_step) is not None:
+        return None
+    found = _from_service(scene, point, "", value)
+    if not isinstance(found, Move) or found.doubt:
+        return None
+    return found if telling(value) else replace(found, doubt="an equal value was sent under this name")
 
 
 def _at_def(scene: Scene, link: Link) -> Link:
@@ -396,8 +413,11 @@ def sender(scene: Scene, span: Span) -> Iterator[tuple[Point, int]]:
         frame = caller.frame if caller is not None and (caller.border is None or caller.border.kind == "task") else None
 
 
-def _sent(scene: Scene, at: Point, value: Value, wanted: tuple[Keys, ...], *, exact: bool) -> Iterator[_Found]:
-    """Expressions of the statement, then names of the frame, that hold the value: under its name, or anywhere."""
+def _sent(
+    scene: Scene, at: Point, value: Value, wanted: tuple[Keys, ...], *, exact: bool, whole: bool = True
+) -> Iterator[_Found]:
+    """Expressions of the statement, then names of the frame, that hold the value: under its name, or anywhere.
+    ``whole`` False: that may hold it, as far as both were captured."""
     line = scene.execution.line_at(at.frame, at.step)
     statement = scene.statement(at.frame, line)
     nodes = [one for call in (texts.calls(statement) if statement else []) for one in texts.arguments(call)]
@@ -407,19 +427,20 @@ def _sent(scene: Scene, at: Point, value: Value, wanted: tuple[Keys, ...], *, ex
     for node in nodes:
         if isinstance(node, ast.Constant):
             continue
-        whole = scene.evaluate(at, node)
-        if whole is None:
+        held = scene.evaluate(at, node)
+        if held is None:
             continue
         if exact:
             for keys in wanted:
-                inner = part(whole, keys)
+                inner = part(held, keys)
                 named = bool(keys) or (isinstance(node, ast.Name) and (Key(node.id),) == wanted[1][-1:])
-                if named and inner is not None and inner is not ABSENT and same(inner, value):
+                alike = same(inner, value) if named and inner is not None and inner is not ABSENT else False
+                if alike or (alike is None and not whole):
                     yield _Found(node, keys)
-            if isinstance(node, ast.Name) and wanted[1][-1].name == node.id and same(whole, value):
+            if isinstance(node, ast.Name) and wanted[1][-1].name == node.id and same(held, value):
                 yield _Found(node, ())
-        elif telling(value) or (content(value).kind is ValueKind.MAPPING and same(whole, value)):
-            yield from (_Found(node, keys) for keys in find(whole, value))
+        elif telling(value) or (content(value).kind is ValueKind.MAPPING and same(held, value)):
+            yield from (_Found(node, keys) for keys in find(held, value))
 
 
 def message(scene: Scene, span: Span, entry: str) -> str:

@@ -395,6 +395,12 @@ class Scene:
         found = list(_assigned(text.tree, name))
         return found[0] if len(found) == 1 else None
 
+    def is_constant(self, frame: Frame, node: ast.expr) -> bool:
+        """Whether an expression is the name of what its module's source sets to a literal, once."""
+        return (
+            isinstance(node, ast.Name) and node.id not in frame.code.names and self.literal(frame, node.id) is not None
+        )
+
     def literal(self, frame: Frame, name: str) -> Value | None:
         """The value of such a name where the source says it, and nothing can have changed it in place."""
         node = self.constant(frame, name)

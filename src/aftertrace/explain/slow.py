@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from aftertrace.explain import repeated, stood
+from aftertrace.explain import repeated, retried, stood
 from aftertrace.explain.company import Company
 from aftertrace.explain.finding import Finding
 from aftertrace.explain.origin import Tracer
@@ -18,13 +18,14 @@ from aftertrace.reconstruct.text import duration
 from aftertrace.reconstruct.tree import ENTRIES
 
 TRIGGERS = {"latency", "in-flight"}
-_OUTLIER = 3  # times the siblings' median
+_OUTLIER = 3  # times the siblings' median, where no trigger says that it was slow
+_BEYOND = 1.5  # times the slowest of them
 _MOST_ROWS = 12
 _MOST_LINES = 3
 _MUCH = 0.1  # of the path
 
 
-def find(scene: Scene, tracer: Tracer, company: Company) -> Finding | None:  # noqa: ARG001 (what a Finder is given)
+def find(scene: Scene, tracer: Tracer, company: Company) -> Finding | None:
     """None: nothing says that it was slow, neither why it was kept nor its siblings."""
     path = whole(scene)
     if path is None:
@@ -32,13 +33,17 @@ def find(scene: Scene, tracer: Tracer, company: Company) -> Finding | None:  # n
     part = path.root if path.root.parent_id in scene.execution.spans else None
     usual = Usual(company.siblings(), part)
     kept = bool(TRIGGERS & {one.trigger for one in scene.execution.keeps if one.role == "failure"})
-    if not kept and not (usual.known and path.duration_ns >= _OUTLIER * usual.median_ns):
+    if not kept and not (usual.known and _outlier(path.duration_ns, usual)):
         return None
     parts = Parts(scene, path)
-    found = _cause(scene, parts, usual, company)
+    found = _cause(tracer, parts, usual, company)
     found.details = {**_where(parts, usual), **found.details}
     found.ruled_out += _small(path, found)
     return found
+
+
+def _outlier(duration_ns: int, usual: Usual) -> bool:
+    return duration_ns >= _OUTLIER * usual.median_ns and duration_ns >= _BEYOND * usual.durations[-1]
 
 
 def whole(scene: Scene) -> Path | None:
@@ -65,12 +70,16 @@ def _alone(scene: Scene, path: Path) -> Span | None:
     return max(after, key=lambda one: one.end_ns - one.start_ns, default=None)
 
 
-def _cause(scene: Scene, parts: Parts, usual: Usual, company: Company) -> Finding:
+def _cause(tracer: Tracer, parts: Parts, usual: Usual, company: Company) -> Finding:
     """The best that is known: proven before likely, repeated work before one slow thing."""
+    scene = tracer.scene
+    same = retried.find(scene, tracer, parts, usual)
+    if same is not None:
+        return same
     again = repeated.find(scene, parts, usual, company)
     if again is not None:
         return again
-    line = stood.line(scene, parts, usual)
+    line = stood.line(scene, parts, usual, company)
     if line is not None and line.status == "verified":
         return line
     found = stood.call(scene, parts, usual) or line

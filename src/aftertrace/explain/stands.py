@@ -16,6 +16,7 @@ from aftertrace.explain.intervals import Intervals
 from aftertrace.explain.path import Kind
 from aftertrace.explain.repeats import Parts, runs_on
 from aftertrace.explain.scene import COROUTINE, Point, Scene
+from aftertrace.model import Value
 from aftertrace.reconstruct.execution import Frame, Step, StepKind
 from aftertrace.wire.equality import content
 
@@ -157,15 +158,34 @@ def waits(scene: Scene, frame: Frame, line: int, step: int, *, suspended: bool =
     for item in statement.items if isinstance(statement, ast.With | ast.AsyncWith) else []:
         if _is_lock(scene, frame, step, item.context_expr):
             return "lock"
-    names = {texts.called(one) for one in texts.own_nodes(statement) if isinstance(one, ast.Call)}
+    called = [one for one in texts.own_nodes(statement) if isinstance(one, ast.Call)]
+    if any(_is_queue(scene, frame, step, one) for one in called):
+        return "wait"
+    names = {texts.called(one) for one in called}
     found = (kind for kind, known in _CALLED.items() if names & known)
     return next(found, otherwise)
 
 
-def _is_lock(scene: Scene, frame: Frame, step: int, node: ast.expr) -> bool:
+def _is_queue(scene: Scene, frame: Frame, step: int, call: ast.Call) -> bool:
+    """``get`` of a queue: by its type, or since it is told how long to wait, and of nothing else."""
+    if texts.called(call) != "get" or not isinstance(call.func, ast.Attribute):
+        return False
+    held = _evaluated(scene, frame, step, call.func.value)
+    if held is not None and held.type.rpartition(".")[2].endswith("Queue"):
+        return True
+    if held is not None or call.args or not call.keywords:
+        return False
+    return all(one.arg in {"timeout", "block"} for one in call.keywords)
+
+
+def _evaluated(scene: Scene, frame: Frame, step: int, node: ast.expr) -> Value | None:
     own = scene.execution.steps_of(frame)
     at = bisect_left(own, step) + 1
-    held = scene.evaluate(Point(frame, node, step, own[at] if at < len(own) else step), node)
+    return scene.evaluate(Point(frame, node, step, own[at] if at < len(own) else step), node)
+
+
+def _is_lock(scene: Scene, frame: Frame, step: int, node: ast.expr) -> bool:
+    held = _evaluated(scene, frame, step, node)
     if held is not None:
         return content(held).type.rpartition(".")[2] in _LOCK_TYPES
     return "lock" in ast.unparse(node).lower()

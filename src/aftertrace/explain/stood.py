@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
-from aftertrace.explain import repeats
+from aftertrace.explain import holders, repeats
+from aftertrace.explain.company import Company
 from aftertrace.explain.finding import Finding
 from aftertrace.explain.hops import Link
 from aftertrace.explain.path import Kind, Row
@@ -17,6 +19,7 @@ from aftertrace.reconstruct.execution import Frame
 from aftertrace.reconstruct.text import duration
 
 _MOST_LINES = 4  # that are half of it, or a quarter with siblings
+_HELD = "who held the lock"
 _LONGER = 2  # times what is usual
 _MUCH_LONGER = 3
 
@@ -88,10 +91,42 @@ def _row(row: Row, known: tuple[int, int] | None) -> dict[str, Any]:
             "each_ns": row.each_ns, "usual": usual}  # fmt: skip
 
 
-def line(scene: Scene, parts: Parts, usual: Usual) -> Finding | None:
-    """The line of a service's own code at which it stood, or which ran, for so long that it made the request slow."""
-    found = (_line(scene, parts, usual, one) for one in stands(scene, parts)[:_MOST_LINES])
-    return next((one for one in found if one is not None), None)
+def line(scene: Scene, parts: Parts, usual: Usual, company: Company) -> Finding | None:
+    """The line of a service's own code at which it stood, or which ran, for so long that it made the request slow; or
+    where others took what it waited for."""
+    for stand in stands(scene, parts)[:_MOST_LINES]:
+        found = _line(scene, parts, usual, stand)
+        if found is not None:
+            return _with_holders(scene, found, stand, company)
+    return None
+
+
+def _with_holders(scene: Scene, found: Finding, stand: Stand, company: Company) -> Finding:
+    """Who waited is not to blame: the line at which others took what it waited for, and did not give it back."""
+    waited = found.links[0]
+    if found.details["made_by"] not in {"lock", "pool", "wait"}:
+        return found
+    held = holders.find(scene, stand.frame, waited.line, waited.ran, company)
+    if held is None:
+        return found
+    found.details["held"] = held.to_json()
+    found.unknown = [one for one in found.unknown if one != _HELD]
+    hold = held.first
+    where = f"{waited.frame.code.path.rpartition('/')[2]}:{waited.line}"
+    many = f"{held.requests} other request{'s' if held.requests > 1 else ''}"
+    says = f"{many} held it, the longest for {duration(hold.end_ns - hold.start_ns)}"
+    busy = holders.busiest(hold)
+    if busy is not None:
+        says += f", {duration(busy[2])} of that in {busy[1]}() (:{busy[0]})"
+    found.next.append(f"show {hold.scene.execution.trace_id[:8]}")
+    if (hold.frame.code.path, hold.line) == (waited.frame.code.path, waited.line):
+        found.says += f"; {says}"
+        return found
+    taken = Link(hold.frame, hold.line, hold.step, "", None, ran=hold.step, of=hold.scene)
+    found.links = [taken, replace(waited, says=f"{_WORDS[found.details['made_by']]} for {duration(stand.longest_ns)}")]
+    found.says, found.status = f"{says}; this one waited for it at {where}", "likely"
+    found.doubts = ["that it was held for so long may be meant so; there may be too few of them"]
+    return found
 
 
 def _line(scene: Scene, parts: Parts, usual: Usual, stand: Stand) -> Finding | None:
@@ -112,7 +147,7 @@ def _line(scene: Scene, parts: Parts, usual: Usual, stand: Stand) -> Finding | N
         says=f"{_WORDS[kind]} {where} for {duration(stand.total_ns)}{times}{_usually(before)}",
         links=[_link(scene, stand.frame, number, stand.step)],
         doubts=doubts,
-        unknown=["who held the lock"] if kind == "lock" else [],
+        unknown=[_HELD] if kind == "lock" else [],
         details={"made_by": kind or Kind.CODE.value, "stood": _stood(stand, number, before)},
     )
 

@@ -15,6 +15,7 @@ from aftertrace.reconstruct.execution import Frame, Step, StepKind
 from aftertrace.wire.equality import content
 
 _MENTIONED, _ROLE, _HOLE = 4, 2, 1  # weights of evidence
+_DECIDED = _MENTIONED + _ROLE  # a test because of which it was raised: what the message names may only say where
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +35,7 @@ class Site:
     node: ast.AST
     line: int
     raised: int  # the step
+    answers: bool = False  # no exception: it answered an error
 
 
 def site(scene: Scene, frame: Frame, raised: Step) -> Site | None:
@@ -155,8 +157,8 @@ def _candidates(scene: Scene, text: Text, where: Site, exception: Value | None) 
     kind = exception.type.rpartition(".")[2] if exception is not None else ""
     node = where.node
     statement = text.statement(node)
-    if isinstance(statement, ast.Raise):
-        yield from _raised(text, statement)
+    if isinstance(statement, ast.Raise) or (where.answers and statement is not None):
+        yield from _raised(scene, where, text, statement)
     elif isinstance(statement, ast.Assert):
         yield statement.test, _ROLE
     elif isinstance(node, ast.AugAssign):
@@ -232,12 +234,42 @@ def _head(statement: ast.stmt) -> Iterator[ast.expr]:
 # -- explicit raise: the tests that led there
 
 
-def _raised(text: Text, statement: ast.Raise) -> Iterator[tuple[ast.expr, int]]:
+def _raised(scene: Scene, where: Site, text: Text, statement: ast.stmt) -> Iterator[tuple[ast.expr, int]]:
     for test in tests(text, statement):
-        yield test, _ROLE
-    if statement.exc is not None and isinstance(statement.exc, ast.Call):
+        yield test, _DECIDED
+    for loop, test in searches(text, statement):
+        rounds = {one.id for one in ast.walk(loop.target) if isinstance(one, ast.Name)}
+        for one in texts.inputs(test):
+            if rounds.isdisjoint(inner.id for inner in ast.walk(one) if isinstance(inner, ast.Name)):
+                yield one, _DECIDED
+        held = scene.evaluate(where.point, loop.iter)
+        yield loop.iter, _DECIDED if held is not None and hole(held) else 0
+    if isinstance(statement, ast.Raise) and isinstance(statement.exc, ast.Call):
         for one in texts.arguments(statement.exc):
             yield one, 0
+
+
+def searches(text: Text, statement: ast.stmt) -> Iterator[tuple[ast.For | ast.AsyncFor, ast.expr]]:
+    """Loops that looked for something before a statement and would have left with it: it ran since none was found."""
+    if tests(text, statement):
+        return
+    inner: ast.AST = statement
+    for outer in text.above(statement):
+        if isinstance(outer, ast.For | ast.AsyncFor) and inner in outer.orelse:
+            yield from ((outer, test) for test in _leaving(outer, ast.Break, ast.Return))
+        body = getattr(outer, "body", [])
+        if isinstance(body, list) and inner in body:
+            for one in reversed(body[: body.index(inner)]):
+                if isinstance(one, ast.For | ast.AsyncFor):
+                    yield from ((one, test) for test in _leaving(one, ast.Return))
+        inner = outer
+
+
+def _leaving(loop: ast.For | ast.AsyncFor, *ways: type[ast.stmt]) -> Iterator[ast.expr]:
+    """The conditions on which a loop's body leaves it."""
+    for one in loop.body:
+        if isinstance(one, ast.If) and isinstance(one.body[-1], ways):
+            yield one.test
 
 
 def tests(text: Text, statement: ast.stmt) -> list[ast.expr]:

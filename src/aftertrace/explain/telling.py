@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 from aftertrace.explain import coverage, shed, texts
@@ -54,7 +55,7 @@ class Telling:
     def _request(self) -> dict[str, Any]:
         spans = list(self.execution.spans.values())
         root = next(iter(self.scene.flow.tree.roots), None)
-        ended = max([one.end_ns for one in spans], default=0)
+        ended = root.end_ns if root is not None and root.end_ns else max([one.end_ns for one in spans], default=0)
         finding = self.found.finding
         if finding is not None and root is not None and not root.end_ns:  # what it took so far
             ended = root.start_ns + finding.details.get("duration_ns", 0)
@@ -194,24 +195,25 @@ class Telling:
         return f"{short_type(value.type)}: {shown}" if shown else short_type(value.type)
 
     def _link(self, link: Link) -> dict[str, Any]:
-        ran = self.scene.step(link.ran).address if 0 <= link.ran < len(self.execution.steps) else ""
+        own = link.of is None  # addresses are of this request
+        ran = self.scene.step(link.ran).address if own and 0 <= link.ran < len(self.execution.steps) else ""
         border = {"kind": link.border.kind, "says": link.border.says} if link.border is not None else None
         return {
-            **self._place(link.frame, link.line),
+            **self._place(link.of or self.scene, link.frame, link.line),
             **self._value(link.name, link.value),
-            "address": self.scene.step(link.step).address,
+            "address": self.scene.step(link.step).address if own else "",
             "line_address": ran,
             "says": link.says,
             "border": border,
         }
 
-    def _place(self, frame: Frame, line: int) -> dict[str, Any]:
+    def _place(self, scene: Scene, frame: Frame, line: int) -> dict[str, Any]:
         return {
-            "service": self.execution.processes[frame.process].service,
+            "service": scene.execution.processes[frame.process].service,
             "path": frame.code.path,
             "line": line,
             "function": frame.code.qualname,
-            "source": self.scene.source_line(frame, line),
+            "source": scene.source_line(frame, line),
         }
 
     def _value(self, name: str, value: Value | None) -> dict[str, Any]:
@@ -290,8 +292,8 @@ def _thin(links: list[Link]) -> list[Link]:
         before = found[-1] if found else None
         if before is not None and before.frame is link.frame and before.line == link.line:
             border = link.border or before.border
-            found[-1] = Link(link.frame, link.line, link.step, link.name or before.name, link.value or before.value,
-                             link.says, border, link.ran)  # fmt: skip
+            name, value = link.name or before.name, link.value or before.value
+            found[-1] = replace(link, name=name, value=value, border=border)
         else:
             found.append(link)
     return found

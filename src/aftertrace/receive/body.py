@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 
 from aftertrace.errors import BadOtlp, TooLarge, UnsupportedMedia
 from aftertrace.wire import zstd
@@ -34,16 +34,16 @@ def unpack(body: bytes, encoding: str, limit: int = LIMIT) -> bytes:
     encoding = encoding.strip().lower()
     if encoding in {"", "identity"}:
         return body
-    if encoding not in {"gzip", "zstd"}:
-        raise UnsupportedMedia(
-            "bad-encoding", f"Content-Encoding {encoding!r} is not taken.", "Send gzip, zstd or none."
-        )
+    decode = _DECODERS.get(encoding)
+    if decode is None:
+        hint = f"Send {', '.join(ENCODINGS)} or none."
+        raise UnsupportedMedia("bad-encoding", f"Content-Encoding {encoding[:80]!r} is not taken.", hint)
     try:
-        return zstd.decompress(body, limit) if encoding == "zstd" else _gunzip(body, limit)
+        return decode(body, limit)
     except OverflowError:
         raise _too_large("after", limit) from None
     except (ValueError, zlib.error):
-        raise BadOtlp("bad-encoding", f"The body is not whole {encoding} data.", "") from None
+        raise BadOtlp("bad-body", f"The body is not whole {encoding} data.", "") from None
 
 
 def _gunzip(data: bytes, limit: int) -> bytes:
@@ -61,6 +61,26 @@ def _gunzip(data: bytes, limit: int) -> bytes:
         data = member.unused_data
         if not data:
             return b"".join(parts)
+
+
+def _inflate(data: bytes, limit: int) -> bytes:
+    """``deflate`` is zlib's format (RFC 9110), though some send it without its header. Errors as _gunzip()."""
+    wrapped = len(data) >= 2 and data[0] & 15 == 8 and int.from_bytes(data[:2]) % 31 == 0
+    stream = zlib.decompressobj(wbits=15 if wrapped else -15)
+    out = stream.decompress(data, limit + 1)
+    if len(out) > limit:
+        raise OverflowError
+    if not stream.eof or stream.unused_data:
+        raise ValueError("it ends early, or goes on")
+    return out
+
+
+_DECODERS: dict[str, Callable[[bytes, int], bytes]] = {
+    "gzip": _gunzip,
+    "deflate": _inflate,
+    "zstd": zstd.decompress,
+}
+ENCODINGS = tuple(_DECODERS)
 
 
 def _too_large(when: str, limit: int) -> TooLarge:

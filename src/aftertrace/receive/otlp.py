@@ -1,4 +1,4 @@
-"""OTLP protobuf -> spans and log records of the model.
+"""OTLP requests -> spans and log records of the model.
 
 What the specification calls invalid (ids of another length, all-zero ids) is rejected item by item, the rest is
 taken; a body that is no OTLP at all is a BadOtlp. opentelemetry-proto docs/specification.md, trace/v1, logs/v1.
@@ -6,8 +6,7 @@ taken; a body that is no OTLP at all is a BadOtlp. opentelemetry-proto docs/spec
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Iterator, Sized
 from typing import Any
 
 from google.protobuf.message import DecodeError, Message
@@ -30,76 +29,78 @@ from aftertrace.model import (
     SpanLink,
     StatusCode,
 )
+from aftertrace.receive.otlp_json import MOST_ITEMS, NO_HEX
+from aftertrace.receive.signals import Outcome
 
 _KINDS = {int(kind): kind for kind in SpanKind}
 _STATUSES = {int(status): status for status in StatusCode}
-_MOST_PROBLEMS = 5  # sentences told back to a sender
-
-
-@dataclass(slots=True)
-class Received[Item]:
-    """What one request held. ``rejected`` items are not among ``items``; ``problems`` says why, a few times."""
-
-    items: list[Item] = field(default_factory=list)
-    rejected: int = 0
-    problems: list[str] = field(default_factory=list)
-
-    def reject(self, problem: str) -> None:
-        self.rejected += 1
-        self.warn(problem)
-
-    def warn(self, problem: str) -> None:
-        if len(self.problems) < _MOST_PROBLEMS and problem not in self.problems:
-            self.problems.append(problem)
 
 
 class _Invalid(Exception):
     """This item cannot be taken; says why."""
 
 
-def traces(body: bytes) -> Received[Span]:
-    """An ExportTraceServiceRequest. Raises BadOtlp."""
-    request = _parse(ExportTraceServiceRequest, body)
-    received: Received[Span] = Received()
+type Parse = Callable[[type[Any], bytes], Any]
+"""Bytes -> an Export request: of protobuf or of JSON. Raises BadOtlp."""
+
+
+def spans(body: bytes, outcome: Outcome, parse: Parse) -> Iterator[Span]:
+    """Those of an ExportTraceServiceRequest that can be taken; the others are told to ``outcome``. Raises BadOtlp."""
+    request = parse(ExportTraceServiceRequest, body)
+    count = _counted(0, request.resource_spans)
     for group in request.resource_spans:
+        count = _counted(count, group.scope_spans)
         resource = Resource(_attributes(group.resource.attributes))
         for scope in group.scope_spans:
+            count = _counted(count, scope.spans)
             for span in scope.spans:
                 try:
-                    received.items.append(_span(span, resource, scope.scope.name, received.warn))
+                    yield _span(span, resource, scope.scope.name, outcome.warn)
                 except _Invalid as problem:
-                    received.reject(str(problem))
-    return received
+                    outcome.reject(str(problem))
 
 
-def logs(body: bytes) -> Received[LogRecord]:
-    """An ExportLogsServiceRequest. Raises BadOtlp."""
-    request = _parse(ExportLogsServiceRequest, body)
-    received: Received[LogRecord] = Received()
+def logs(body: bytes, outcome: Outcome, parse: Parse) -> Iterator[LogRecord]:
+    """Those of an ExportLogsServiceRequest that can be taken; the others are told to ``outcome``. Raises BadOtlp."""
+    request = parse(ExportLogsServiceRequest, body)
+    count = _counted(0, request.resource_logs)
     for group in request.resource_logs:
+        count = _counted(count, group.scope_logs)
         resource = Resource(_attributes(group.resource.attributes))
         for scope in group.scope_logs:
+            count = _counted(count, scope.log_records)
             for record in scope.log_records:
                 try:
-                    received.items.append(_log(record, resource, scope.scope.name))
+                    yield _log(record, resource, scope.scope.name)
                 except _Invalid as problem:
-                    received.reject(str(problem))
-    return received
+                    outcome.reject(str(problem))
 
 
-def count_data_points(body: bytes) -> int:
+def count_data_points(body: bytes, parse: Parse) -> int:
     """How many data points an ExportMetricsServiceRequest holds. Raises BadOtlp."""
-    request = _parse(ExportMetricsServiceRequest, body)
-    count = 0
+    request = parse(ExportMetricsServiceRequest, body)
+    points = 0
+    count = _counted(0, request.resource_metrics)
     for group in request.resource_metrics:
+        count = _counted(count, group.scope_metrics)
         for scope in group.scope_metrics:
+            count = _counted(count, scope.metrics)
             for metric in scope.metrics:
                 kind = metric.WhichOneof("data")
-                count += len(getattr(metric, kind).data_points) if kind else 0
+                points += len(getattr(metric, kind).data_points) if kind else 0
+    return points
+
+
+def _counted(count: int, more: Sized) -> int:
+    """Groups, scopes and items so far. Raises BadOtlp when they are too many."""
+    count += len(more)
+    if count > MOST_ITEMS:
+        raise BadOtlp("too-many-items", f"The body holds more than {MOST_ITEMS:,} items.", "Send smaller batches.")
     return count
 
 
-def _parse[Request: Message](kind: type[Request], body: bytes) -> Request:
+def parse[Request: Message](kind: type[Request], body: bytes) -> Request:
+    """An Export...ServiceRequest. Raises BadOtlp."""
     try:
         return kind.FromString(body)
     except DecodeError:
@@ -109,6 +110,8 @@ def _parse[Request: Message](kind: type[Request], body: bytes) -> Request:
 
 
 def _id(raw: bytes, size: int, what: str) -> str:
+    if raw == NO_HEX:
+        raise _Invalid(f"{what} is not hex")
     if len(raw) != size:
         raise _Invalid(f"{what} of {len(raw)} bytes, {size} are needed")
     if not any(raw):

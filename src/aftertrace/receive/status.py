@@ -1,10 +1,17 @@
-"""Failures as the OTLP specification wants them: a ``google.rpc.Status`` in the encoding of the request."""
+"""Failures as the OTLP specification wants them: a ``google.rpc.Status`` in the encoding of the request.
+
+Both encodings are written here by hand: the message has three fields, and its Python package is not needed otherwise.
+"""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
+from typing import Any
 
 from starlette.responses import Response
+
+from aftertrace.errors import AftertraceError
 
 PROTOBUF = "application/x-protobuf"
 JSON = "application/json"
@@ -13,6 +20,25 @@ RETRY_AFTER_S = 1
 # HTTP status -> gRPC code (google/rpc/code.proto)
 _CODES = {400: 3, 401: 16, 403: 7, 404: 5, 405: 12, 408: 4, 413: 8, 415: 3, 429: 8, 503: 14}
 _INTERNAL = 13
+_RETRYABLE = {429, 503}
+_RETRY_INFO = "type.googleapis.com/google.rpc.RetryInfo"
+_HEADERS = {
+    401: {"WWW-Authenticate": "Bearer"},
+    408: {"Connection": "close"},  # what is left of the body would be taken for the next request
+    413: {"Connection": "close"},
+    429: {"Retry-After": str(RETRY_AFTER_S)},
+    503: {"Retry-After": str(RETRY_AFTER_S)},
+}
+
+
+def code(http_status: int) -> int:
+    """The gRPC code that says the same."""
+    return _CODES.get(http_status, _INTERNAL)
+
+
+def sentence(error: AftertraceError) -> str:
+    """What a sender is told of a failure of ours."""
+    return f"{error.message} {error.hint}".strip()
 
 
 def _varint(number: int) -> bytes:
@@ -24,18 +50,28 @@ def _varint(number: int) -> bytes:
     return bytes(out)
 
 
-def encode(code: int, message: str) -> bytes:
-    """``Status{code = 1: int32, message = 2: string}`` as protobuf."""
-    text = message.encode("utf-8", "replace")
-    return b"\x08" + _varint(code) + b"\x12" + _varint(len(text)) + text
+def _field(number: int, content: bytes) -> bytes:
+    return _varint(number << 3 | 2) + _varint(len(content)) + content
 
 
-def failure(http_status: int, message: str, media_type: str) -> Response:
-    """The answer to a request that was not taken; 503 says when to come again."""
-    code = _CODES.get(http_status, _INTERNAL)
-    headers = {"Retry-After": str(RETRY_AFTER_S)} if http_status in {429, 503} else {}
-    if media_type == JSON:
-        body = json.dumps({"code": code, "message": message}).encode()
-    else:
-        media_type, body = PROTOBUF, encode(code, message)
-    return Response(body, http_status, headers, media_type)
+def encode(http_status: int, message: str) -> bytes:
+    """``Status{code = 1: int32, message = 2: string, details = 3: Any}`` as protobuf."""
+    out = b"\x08" + _varint(code(http_status)) + _field(2, message.encode("utf-8", "replace"))
+    if http_status in _RETRYABLE:  # RetryInfo{retry_delay = 1: Duration{seconds = 1}}
+        delay = _field(1, b"\x08" + _varint(RETRY_AFTER_S))
+        out += _field(3, _field(1, _RETRY_INFO.encode()) + _field(2, delay))
+    return out
+
+
+def _json(http_status: int, message: str) -> bytes:
+    said: dict[str, Any] = {"code": code(http_status), "message": message}
+    if http_status in _RETRYABLE:
+        said["details"] = [{"@type": _RETRY_INFO, "retryDelay": f"{RETRY_AFTER_S}s"}]
+    return json.dumps(said).encode()
+
+
+def failure(http_status: int, message: str, kind: str, headers: Mapping[str, str] | None = None) -> Response:
+    """The answer to a request that was not taken; 429 and 503 say when to come again."""
+    media_type, make = (JSON, _json) if kind == JSON else (PROTOBUF, encode)
+    more = {**_HEADERS.get(http_status, {}), **(headers or {})}
+    return Response(make(http_status, message), http_status, more, media_type)

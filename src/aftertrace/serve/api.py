@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+from collections.abc import Mapping
 from html import escape
 from typing import Any
 
@@ -28,9 +29,10 @@ _LOG = logging.getLogger("aftertrace.serve")
 class Api:
     """Answers from one store."""
 
-    def __init__(self, store: Store, keeping: Keeping) -> None:
+    def __init__(self, store: Store, keeping: Keeping, otlp: Mapping[str, str]) -> None:
         self._store = store
         self._keeping = keeping
+        self._otlp = dict(otlp)
 
     async def question(self, request: Request) -> Response:
         asked = questions.find(request.path_params["question"])
@@ -94,7 +96,7 @@ class Api:
 
     async def readyz(self, _: Request) -> Response:
         ready = await run_in_threadpool(self._store.healthy)
-        return _json({"status": "ok" if ready else "store"}, 200 if ready else 503)
+        return _json({"status": "ok" if ready else "store", "otlp": self._otlp}, 200 if ready else 503)
 
     async def page(self, _: Request) -> Response:
         return HTMLResponse(_page())
@@ -139,9 +141,12 @@ aftertrace step last</pre>
 <h2>What can be asked over HTTP</h2><table>{rows}</table></body></html>"""
 
 
-def app(store: Store, keeping: Keeping) -> Starlette:
-    """GET /api/v1/{question}, /api/v1/bundle/{trace}, /healthz, /readyz, /; POST /api/v1/keep and what goes with it."""
-    api = Api(store, keeping)
+def app(store: Store, keeping: Keeping, otlp: Mapping[str, str]) -> Starlette:
+    """GET /api/v1/{question}, /api/v1/bundle/{trace}, /healthz, /readyz, /; POST /api/v1/keep and what goes with it.
+
+    ``otlp``: where OTLP is taken, as /readyz says it.
+    """
+    api = Api(store, keeping, otlp)
     handlers: dict[Any, Any] = dict.fromkeys((AftertraceError, HTTPException, Exception), _failed)
     routes = [
         Route("/", api.page),

@@ -14,24 +14,27 @@ from aftertrace.errors import AftertraceError, Unauthorized, UsageError
 _OPEN = {"/healthz", "/readyz"}
 _SELF = {"localhost", "127.0.0.1", "::1"}
 
+type Refuse = Callable[[AftertraceError, Headers], Response]
+
 
 class Guard:
     """ASGI middleware; ``refuse`` makes the answer in the port's own kind."""
 
-    def __init__(self, app: ASGIApp, token: str, host: str, refuse: Callable[[AftertraceError], Response]) -> None:
+    def __init__(
+        self, app: ASGIApp, token: str, host: str, refuse: Callable[[AftertraceError, Headers], Response]
+    ) -> None:
         self._app = app
         self._token = token.encode()
         self._hosts = _SELF | {host.lower()}
         self._refuse = refuse
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        problem = (
-            self._problem(Headers(scope=scope)) if scope["type"] == "http" and scope["path"] not in _OPEN else None
-        )
+        headers = Headers(scope=scope)
+        problem = self._problem(headers) if scope["type"] == "http" and scope["path"] not in _OPEN else None
         if problem is None:
             await self._app(scope, receive, send)
         else:
-            await self._refuse(problem)(scope, receive, send)
+            await self._refuse(problem, headers)(scope, receive, send)
 
     def _problem(self, headers: Headers) -> AftertraceError | None:
         if self._token:

@@ -3,48 +3,53 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import errno
-import ipaddress
-import os
 import signal
 import socket
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-import uvicorn
+from starlette.datastructures import Headers
+from starlette.responses import Response
 from starlette.types import ASGIApp
 
 from aftertrace import store as stores
-from aftertrace.errors import AftertraceError, Unavailable, UsageError
-from aftertrace.receive import http, status
+from aftertrace.errors import AftertraceError, UsageError
+from aftertrace.receive import http
 from aftertrace.receive.fleet import Fleet
-from aftertrace.serve import api
+from aftertrace.receive.receiver import Receiver
+from aftertrace.serve import api, grpc, sockets
 from aftertrace.serve.guard import Guard
 from aftertrace.serve.keeping import Keeping
+from aftertrace.serve.port import Port
 from aftertrace.store.store import Store
 
-_GRACE_S = 20  # for requests that are under way when the server is told to end
+_OTLP_PORT = 4318
 
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """What to listen on; port 0 is any free one. ``token`` is needed to listen beyond this machine."""
+    """What to listen on; port 0 is any free one. ``token`` is needed to listen beyond this machine.
+
+    ``grpc_port`` None: 4317, and any free one beside another ``otlp_port`` than 4318; -1: no OTLP/gRPC.
+    """
 
     store_dir: Path
     host: str = "127.0.0.1"
-    otlp_port: int = 4318
+    otlp_port: int = _OTLP_PORT
     api_port: int = 7070
     token: str = ""
+    grpc_port: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Addresses:
-    """Where it listens, once it does."""
+    """Where it listens, once it does. ``grpc`` is empty where nothing does, and ``no_grpc`` says why."""
 
     otlp: str
     api: str
+    grpc: str = ""
+    no_grpc: str = ""
 
 
 type Ready = Callable[[Addresses], None]
@@ -55,10 +60,12 @@ def run(options: Options, ready: Ready, companion: Companion | None = None) -> N
     """Serves until SIGTERM or SIGINT, then finishes what is under way and closes the store.
 
     ``companion`` runs beside it and is given an event that says: end now; the server ends after it.
+    A gRPC port that cannot be had is said in the addresses, and is no error: the rest works without it.
     Raises UsageError (no token), Unavailable (port in use), StoreError (directory in use), NotInstalled.
     """
     _check(options)
-    with _listening(options.host, options.otlp_port) as otlp, _listening(options.host, options.api_port) as questions:
+    host = options.host
+    with sockets.listening(host, options.otlp_port) as otlp, sockets.listening(host, options.api_port) as questions:
         store = stores.open(options.store_dir)
         try:
             asyncio.run(_serve(options, store, (otlp, questions), ready, companion))
@@ -66,16 +73,8 @@ def run(options: Options, ready: Ready, companion: Companion | None = None) -> N
             store.close()
 
 
-def is_loopback(host: str) -> bool:
-    """Whether only this machine can reach it."""
-    try:
-        return host == "localhost" or ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
-
-
 def _check(options: Options) -> None:
-    if not options.token and not is_loopback(options.host):
+    if not options.token and not sockets.is_loopback(options.host):
         raise UsageError(
             "token-needed",
             f"Listening on {options.host} lets other machines in, and that needs a token.",
@@ -83,77 +82,27 @@ def _check(options: Options) -> None:
         )
 
 
-@contextlib.contextmanager
-def _listening(host: str, port: int) -> Iterator[socket.socket]:
-    """A bound socket; bound early, so that a port in use is said before anything else is done."""
-    try:
-        family, *_, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
-        sock = socket.socket(family, socket.SOCK_STREAM)
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    except OSError as error:
-        raise UsageError(
-            "bad-host", f"Cannot listen on {host}: {error.strerror}.", "Give an address of this machine."
-        ) from None
-    with sock:
-        try:
-            sock.bind(address)
-            sock.listen(1024)
-        except OSError as error:
-            raise _not_bound(host, port, error) from None
-        yield sock
-
-
-def _not_bound(host: str, port: int, error: OSError) -> AftertraceError:
-    if error.errno == errno.EADDRINUSE:
-        hint = "Is aftertrace up already? Else choose other ports with --api-port and --otlp-port."
-        return Unavailable("port-in-use", f"Port {port} on {host} is in use.", hint)
-    reason = os.strerror(error.errno) if error.errno else str(error)
-    return UsageError("bad-host", f"Cannot listen on {host}:{port}: {reason}.", "Give another address or port.")
-
-
-class _Server(uvicorn.Server):
-    """One port. Signals are handled once, for both."""
-
-    def __init__(self, app: ASGIApp) -> None:
-        config = uvicorn.Config(
-            app,
-            log_config=None,
-            access_log=False,
-            server_header=False,
-            lifespan="off",
-            ws="none",
-            timeout_graceful_shutdown=_GRACE_S,
-        )
-        super().__init__(config)
-        self.up = asyncio.Event()
-
-    @contextlib.contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        yield
-
-    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        await super().startup(sockets)
-        self.up.set()
-
-
 async def _serve(
     options: Options,
     store: Store,
-    sockets: tuple[socket.socket, socket.socket],
+    listening_on: tuple[socket.socket, socket.socket],
     ready: Ready,
     companion: Companion | None,
 ) -> None:
-    receiver = http.Receiver(store)
+    receiver = Receiver(store)
     fleet = Fleet(store)
     keeping = Keeping(store, fleet)
     await keeping.load()
-    servers = (_Server(_otlp_app(options, receiver, fleet)), _Server(_api_app(options, store, keeping)))
+    calls = grpc.GrpcPort(receiver, options.token)
+    await calls.start(options.host, _grpc_port(options))
+    otlp, questions = (sockets.url(sock) for sock in listening_on)
+    addresses = Addresses(otlp, questions, calls.address, calls.problem)
+    servers = (Port(_otlp_app(options, receiver, fleet)), Port(_api_app(options, store, keeping, addresses)))
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
-    addresses = Addresses(*(_url(sock) for sock in sockets))
-    serving = [asyncio.create_task(server.serve([sock])) for server, sock in zip(servers, sockets, strict=True)]
+    serving = [asyncio.create_task(server.serve([sock])) for server, sock in zip(servers, listening_on, strict=True)]
     for server in servers:
         await server.up.wait()
     ready(addresses)
@@ -163,20 +112,25 @@ async def _serve(
         for server in servers:
             server.should_exit = True
         await fleet.close()
-        await asyncio.gather(*serving)
+        await asyncio.gather(*serving, calls.stop())
         receiver.close()
 
 
-def _url(sock: socket.socket) -> str:
-    host, port = sock.getsockname()[:2]
-    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104  # how to reach it from here
-    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+def _grpc_port(options: Options) -> int:
+    if options.grpc_port is not None:
+        return options.grpc_port
+    return grpc.PORT if options.otlp_port == _OTLP_PORT else 0
 
 
-def _otlp_app(options: Options, receiver: http.Receiver, fleet: Fleet) -> ASGIApp:
-    refuse = lambda error: status.failure(error.http_status, f"{error.message} {error.hint}", status.PROTOBUF)  # noqa: E731
-    return Guard(http.app(receiver, fleet), options.token, options.host, refuse)
+def _otlp_app(options: Options, receiver: Receiver, fleet: Fleet) -> ASGIApp:
+    return Guard(http.app(receiver, fleet), options.token, options.host, http.refuse)
 
 
-def _api_app(options: Options, store: Store, keeping: Keeping) -> ASGIApp:
-    return Guard(api.app(store, keeping), options.token, options.host, api.failure)
+def _api_app(options: Options, store: Store, keeping: Keeping, addresses: Addresses) -> ASGIApp:
+    otlp = {"http": addresses.otlp, "grpc": addresses.grpc or None, "no_grpc": addresses.no_grpc or None}
+    app = api.app(store, keeping, {name: value for name, value in otlp.items() if value})
+    return Guard(app, options.token, options.host, _refuse)
+
+
+def _refuse(error: AftertraceError, _: Headers) -> Response:
+    return api.failure(error)

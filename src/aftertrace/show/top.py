@@ -37,6 +37,7 @@ _LEVELS = ("shed", "calls", "lines")
 _NONE = "No process is recorded. Record one: aftertrace run -- python app.py"
 _GAP = "  "
 _NARROWEST = 30  # columns
+_BELOW_HEADER = 4  # lines that even a small window has: trouble, the table's head, the chosen process, keys
 
 
 @dataclass(frozen=True, slots=True)
@@ -363,7 +364,8 @@ def screen(view: View, chosen: Chosen, console: Console, height: int, trouble: s
     """All of a terminal: ``height`` lines or fewer, each no wider than it. ``trouble``: why the view is an old one."""
     if console.width < _NARROWEST:
         return [fit(f"{_NARROWEST} columns are needed", console.width)][:height]
-    lines = [*header(view, console), console.bad(fit(trouble, console.width)) if trouble else ""]
+    about_agent = header(view, console)[: max(height - _BELOW_HEADER, 1)]
+    lines = [*about_agent, console.bad(fit(trouble, console.width)) if trouble else ""]
     if chosen.help:
         return _clipped(lines + _help(console), height, "q end  ? back", console)
     load = chosen.load(view)
