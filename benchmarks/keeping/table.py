@@ -57,7 +57,9 @@ def summary(result: Result) -> dict[str, Any]:
             if not one.complete
         ],
         "not_kept": [
-            {"trace": one.edge.trace, "kind": one.edge.kind, "at": one.edge.at} for one in verdicts if not one.kept
+            {"trace": one.edge.trace, "kind": one.edge.kind, "at": one.edge.at, "handled": one.handled}
+            for one in verdicts
+            if not one.kept
         ],
         "delay_s": _spread(result.delays),
         "delay_first_s": _spread(result.first),

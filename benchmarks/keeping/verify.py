@@ -18,6 +18,7 @@ from aftertrace.model import SpanKind
 from aftertrace.settings import Settings
 from aftertrace.wire import recording
 from aftertrace.wire.bundle import TraceData
+from aftertrace.wire.kinds import Kind
 from aftertrace.wire.recording import Slice
 
 _LOOKS = 4  # traces that are asked for at once by the delays' reader
@@ -34,6 +35,7 @@ class Verdict:
     recorded: int = 0
     stored: int = 0
     told: int = 0
+    handled: bool = False  # the rings hold that an exception was handled in it
     unrecorded: list[str] = field(default_factory=list)  # services that took no part, or were not recorded then
     incomplete: list[str] = field(default_factory=list)  # services of which something is missing that was not told
     lost: list[str] = field(default_factory=list)  # of which something is missing, and an agent said so
@@ -58,6 +60,7 @@ def judge(edge: Edge, seen: Trace | None, found: TraceData | None) -> Verdict:
     verdict = Verdict(edge, found is not None and any(keep.role == "failure" for keep in found.keeps))
     by_process = seen.by_process if seen is not None else {}
     services = {one.service for one in by_process.values()}
+    verdict.handled = any(_handles(one) for one in by_process.values())
     verdict.unrecorded = [name for name in edge.services if name not in services]
     if found is None or not verdict.kept:
         verdict.recorded = sum(_size(one.intervals) for one in by_process.values())
@@ -98,6 +101,15 @@ def _stored(slices: list[Slice], seen: Seen | None) -> Intervals:
         recorded = seen.bytes_from(one.position) if seen is not None else b""
         found.append((one.position, one.position + sum(_frames(recorded)[:count])))
     return found
+
+
+def _handles(seen: Seen) -> bool:
+    at, records = 0, b"".join(seen.records.values())
+    for length in _frames(records):
+        if records[at] == Kind.HANDLED:
+            return True
+        at += length
+    return False
 
 
 def _frames(records: bytes) -> list[int]:
