@@ -1,8 +1,9 @@
 """What the agent costs: its CPU time while a recorded program serves requests at a steady rate.
 
-    python benchmarks/agent_cpu.py [--rate 500] [--seconds 10] [--calls 2]
+    python benchmarks/agent_cpu.py [--rate 500] [--seconds 10] [--calls 2] [--rules 0]
 
-The requests are healthy: nothing is kept, as it is nearly always. Prints one line of JSON: CPU as a share of one core.
+The requests are healthy: nothing is kept, as it is nearly always. ``--rules``: as many rules of `aftertrace keep`, each
+judged on every request, fit none. Prints one line of JSON: CPU as a share of one core.
 """
 
 from __future__ import annotations
@@ -15,7 +16,12 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+
+from aftertrace.cli import client
+from aftertrace.settings import Settings
 
 PROGRAM = """
 def add(a, b):
@@ -29,7 +35,7 @@ def handle(n):
         names.append(f"item-{i}")
     return {"total": total, "names": names}
 """
-AGENT = [sys.executable, "-P", "-c", "from aftertrace.cli.main import main; main()", "agent", "--json"]
+COMMAND = [sys.executable, "-P", "-c", "from aftertrace.cli.main import main; main()"]
 
 
 def serve(socket: str, program: str, rate: float, seconds: float, calls: int) -> None:
@@ -72,16 +78,36 @@ def cpu_seconds(pid: int) -> float:
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
-def measure(rate: float, seconds: float, calls: int) -> dict[str, float]:
-    with tempfile.TemporaryDirectory() as name:
+@contextmanager
+def served(place: str, rules: int) -> Iterator[str]:
+    """The address of a server that has so many rules; of none, where there are none."""
+    if not rules:
+        yield "http://127.0.0.1:1"
+        return
+    words = [*COMMAND, "serve", "--json", "--api-port", "0", "--otlp-port", "0", "--store", f"{place}/store"]
+    with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as server:
+        assert server.stdout is not None
+        said = json.loads(server.stdout.readline())
+        try:
+            for number in range(rules):
+                rule = {"expression": f"route=/never-{number} duration>{number + 1}s", "for_s": 3600, "live": False}
+                client.send("POST", "/api/v1/keep", rule, settings=Settings(server=said["api"]))
+            yield said["otlp"]
+        finally:
+            server.terminate()
+
+
+def measure(rate: float, seconds: float, calls: int, rules: int) -> dict[str, float]:
+    with tempfile.TemporaryDirectory() as name, served(name, rules) as where:
         program = Path(name) / "app" / "program.py"
         program.parent.mkdir()
         program.write_text(PROGRAM)
-        socket, nowhere = f"{name}/agent.sock", "http://127.0.0.1:1"
-        words = ["--socket", socket, "--spool", f"{name}/spool", "--endpoint", nowhere]
-        with subprocess.Popen([*AGENT, *words], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as agent:
+        socket = f"{name}/agent.sock"
+        words = ["agent", "--json", "--socket", socket, "--spool", f"{name}/spool", "--endpoint", where]
+        with subprocess.Popen([*COMMAND, *words], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as agent:
             assert agent.stdout is not None
             agent.stdout.readline()
+            time.sleep(2.0)  # it hears of rules
             before = cpu_seconds(agent.pid)
             again = [sys.executable, "-P", __file__, "--serve", socket, program, "--rate", rate, "--seconds", seconds]
             done = subprocess.run([*map(str, again), "--calls", str(calls)], capture_output=True, text=True, check=True)
@@ -95,13 +121,14 @@ def main() -> None:
     parser.add_argument("--rate", type=float, default=500.0)
     parser.add_argument("--seconds", type=float, default=10.0)
     parser.add_argument("--calls", type=int, default=2)
+    parser.add_argument("--rules", type=int, default=0)
     parser.add_argument("--serve", nargs=2, metavar=("SOCKET", "PROGRAM"), help=argparse.SUPPRESS)
     words = parser.parse_args()
     if words.serve:
         socket, program = words.serve
         serve(socket, program, words.rate, words.seconds, words.calls)
     else:
-        print(json.dumps(measure(words.rate, words.seconds, words.calls)))
+        print(json.dumps(measure(words.rate, words.seconds, words.calls, words.rules)))
 
 
 if __name__ == "__main__":

@@ -1,7 +1,6 @@
-"""The README's picture: what `aftertrace why` and `step` print about a request, as docs/demo.svg.
+"""The README's picture, docs/demo.svg: what `aftertrace demo` prints from the first failure to its cause.
 
-aftertrace demo --variant base --keep-running      # in another terminal
-python docs/picture.py ID                          # the id of its fault 1
+python docs/picture.py
 """
 
 from __future__ import annotations
@@ -16,24 +15,24 @@ from pathlib import Path
 from rich.console import Console
 from rich.text import Text
 
-WIDTH = 112
-STEPS = "next\nprint zone\n"
+WIDTH = 110
+BEGIN, END = "What goes wrong", "Step through it"
 
 
-def printed(*words: str, stdin: str = "") -> str:
+def printed() -> list[str]:
+    """The demo's lines. Raises CalledProcessError when it fails."""
     env = {**os.environ, "FORCE_COLOR": "1", "COLUMNS": str(WIDTH)}
-    command = [sys.executable, "-P", "-m", "aftertrace", *words]
-    return subprocess.run(command, env=env, input=stdin, capture_output=True, text=True, check=True).stdout
+    command = [sys.executable, "-P", "-m", "aftertrace", "demo", "--variant", "base"]
+    return subprocess.run(command, env=env, stdout=subprocess.PIPE, text=True, check=True).stdout.splitlines()
 
 
 def main() -> None:
-    reference = sys.argv[1]
+    lines = printed()
+    begin, end = (next(at for at, line in enumerate(lines) if words in line) for words in (BEGIN, END))
     console = Console(record=True, width=WIDTH, force_terminal=True, file=io.StringIO())
-    for words, stdin in ((("why", reference), ""), (("step", reference, "--at", "cause"), STEPS)):
-        console.print(Text.from_markup(f"[dim]$[/] [bold]aftertrace {' '.join(words)}[/]"))
-        console.print(Text.from_ansi(printed(*words, stdin=stdin)))
+    console.print(Text.from_ansi("\n".join(lines[begin:end])))
     # Without the fonts that it would fetch from afar.
-    svg = re.sub(r"@font-face \{.*?\}", "", console.export_svg(title="aftertrace"), flags=re.DOTALL)
+    svg = re.sub(r"@font-face \{.*?\}", "", console.export_svg(title="aftertrace demo"), flags=re.DOTALL)
     Path(__file__).with_name("demo.svg").write_text(svg.replace("Fira Code", "ui-monospace, Menlo, Consolas"))
 
 

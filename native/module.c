@@ -14,7 +14,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-int reader_init(PyObject *module); /* Reader, scan */
+int reader_init(PyObject *module); /* Reader, survey */
 
 static struct {
     int started;

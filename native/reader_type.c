@@ -1,4 +1,4 @@
-/* Reader and scan(): the ring's reader as Python sees it, in the agent. */
+/* Reader and survey(): the ring's reader as Python sees it, in the agent. */
 #define PY_SSIZE_T_CLEAN 1
 #include <Python.h>
 
@@ -197,17 +197,10 @@ static PyTypeObject ReaderType = {
     .tp_new = reader_new,
 };
 
-/* Kinds that scan() and survey() report: RAISE, HANDLED, UNWIND, SPAN_*, LOG, KEEP, GAP. */
-#define SCANNED (1u << 9 | 1u << 11 | 1u << 12 | 0x7fu << 13 | 1u << 20 | 1u << 21 | 1u << 22)
+/* Kinds that survey() reports: RAISE, HANDLED, UNWIND, SPAN_*, LOG, KEEP, GAP. */
+#define SURVEYED (1u << 9 | 1u << 11 | 1u << 12 | 0x7fu << 13 | 1u << 20 | 1u << 21 | 1u << 22)
 
-/* One record as Python sees it; NULL with an exception. ``ticks``: the absolute ones before it. */
-static PyObject *found_record(bool with_ticks, uint8_t kind, size_t body, size_t next, uint64_t ticks)
-{
-    return with_ticks ? Py_BuildValue("(innK)", kind, (Py_ssize_t)body, (Py_ssize_t)next, (unsigned long long)ticks)
-                      : Py_BuildValue("(inn)", kind, (Py_ssize_t)body, (Py_ssize_t)next);
-}
-
-static PyObject *find_records(PyObject *records, bool with_ticks)
+static PyObject *survey(PyObject *module, PyObject *records)
 {
     Py_buffer view;
     if (PyObject_GetBuffer(records, &view, PyBUF_SIMPLE) < 0) {
@@ -222,8 +215,8 @@ static PyObject *find_records(PyObject *records, bool with_ticks)
         if (!record_stamp(view.buf, kind, body, next, &ticks)) {
             break;
         }
-        if (kind < 32 && (SCANNED >> kind & 1)) {
-            PyObject *item = found_record(with_ticks, kind, body, next, before);
+        if (kind < 32 && (SURVEYED >> kind & 1)) {
+            PyObject *item = Py_BuildValue("(innK)", kind, (Py_ssize_t)body, (Py_ssize_t)next, (unsigned long long)before);
             if (!item || PyList_Append(found, item) < 0) {
                 Py_CLEAR(found);
             }
@@ -235,12 +228,8 @@ static PyObject *find_records(PyObject *records, bool with_ticks)
     return found;
 }
 
-static PyObject *scan(PyObject *module, PyObject *records) { return find_records(records, false); }
-static PyObject *survey(PyObject *module, PyObject *records) { return find_records(records, true); }
-
 static PyMethodDef FUNCTIONS[] = {
-    {"scan", scan, METH_O, "(kind, start of body, end of body) of the records that are not calls or lines."},
-    {"survey", survey, METH_O, "The same, each with the absolute ticks before it."},
+    {"survey", survey, METH_O, "(kind, start of body, end of body, ticks before) of the records that are not calls or lines."},
     {NULL, NULL, 0, NULL},
 };
 

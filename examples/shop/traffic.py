@@ -13,6 +13,7 @@ import os
 import random
 import sys
 import time
+from collections.abc import Awaitable
 from typing import Any
 
 import httpx
@@ -91,9 +92,19 @@ async def lost_discount(client: httpx.AsyncClient) -> dict[str, Any]:
 
 async def big_cart(client: httpx.AsyncClient) -> dict[str, Any]:
     customer = Customer(client, f"office{os.getpid()}")
-    for number in range(BIG_CART):
+    await customer.put(SMALL_THINGS[0])
+    looks = [(await timed(customer.look()))[0] for _ in range(3)]
+    for number in range(1, BIG_CART):
         await customer.put(SMALL_THINGS[number % len(SMALL_THINGS)])
-    return {"status": 200, **await customer.look()}
+    took, seen = await timed(customer.look())
+    return {"status": 200, "took_ms": round(1000 * took), "with_one_ms": round(1000 * sorted(looks)[1]), **seen}
+
+
+async def timed(answer: Awaitable[Any]) -> tuple[float, Any]:
+    """Seconds, and what came."""
+    began = time.monotonic()
+    seen = await answer
+    return time.monotonic() - began, seen
 
 
 async def last_piece(client: httpx.AsyncClient) -> dict[str, Any]:
@@ -107,7 +118,8 @@ async def last_piece(client: httpx.AsyncClient) -> dict[str, Any]:
         answers = await asyncio.gather(*buyers)
         left = (await client.get(f"{INVENTORY}/stock/{RACED}")).json()["pieces"]
     await client.put(f"{INVENTORY}/stock", json={"sku": RACED, "pieces": 4000})
-    return {"status": max(answer.status_code for answer in answers), "left": left, "rounds": rounds}
+    sold = sum(answer.status_code == httpx.codes.OK for answer in answers)
+    return {"status": 200, "sold": sold, "buyers": RACE_BUYERS, "left": left, "rounds": rounds}
 
 
 async def machine(client: httpx.AsyncClient) -> dict[str, Any]:

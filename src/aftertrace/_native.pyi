@@ -385,8 +385,5 @@ class Reader:
     def close(self) -> None: ...
 
 def survey(records: bytes) -> list[tuple[int, int, int, int]]:
-    """As scan(), each with the absolute ticks before it."""
-
-def scan(records: bytes) -> list[tuple[int, int, int]]:
-    """(kind, start of body, end of body) of the records that are not calls or lines: SPAN_*, LOG, KEEP, GAP, RAISE,
-    UNWIND, HANDLED. Stops at the first broken one."""
+    """(kind, start of body, end of body, absolute ticks before it) of the records that are not calls or lines: SPAN_*,
+    LOG, KEEP, GAP, RAISE, UNWIND, HANDLED. Stops at the first broken one."""

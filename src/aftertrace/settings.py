@@ -49,6 +49,7 @@ class Settings(Fields):
     server: str = "http://127.0.0.1:7070"  # AFTERTRACE_SERVER: where questions are asked
     token: str = ""  # AFTERTRACE_TOKEN: shown to the server by agents and the command line, asked for by the server
     agent_memory: int = 256 << 20  # AFTERTRACE_AGENT_MEMORY
+    keep_bytes_s: int = 8 << 20  # AFTERTRACE_KEEP_BYTES_S: bytes a second that an agent may ship; 0: no limit
     spool_dir: str = ""  # AFTERTRACE_SPOOL_DIR
     spool_bytes: int = 256 << 20  # AFTERTRACE_SPOOL_BYTES
     store_dir: str = ""  # AFTERTRACE_STORE_DIR
@@ -170,6 +171,7 @@ def from_environment(env: Mapping[str, str] | None = None) -> Settings:
         token=get("AFTERTRACE_TOKEN", ""),
         hang_s=_seconds("AFTERTRACE_HANG_S", get("AFTERTRACE_HANG_S") or str(HANG_S)),
         agent_memory=_number("AFTERTRACE_AGENT_MEMORY", get("AFTERTRACE_AGENT_MEMORY", "256MiB"), _SIZES),
+        keep_bytes_s=_number("AFTERTRACE_KEEP_BYTES_S", get("AFTERTRACE_KEEP_BYTES_S", "8MiB"), _SIZES),
         spool_dir=get("AFTERTRACE_SPOOL_DIR") or f"{_data_dir()}/spool",
         spool_bytes=_number("AFTERTRACE_SPOOL_BYTES", get("AFTERTRACE_SPOOL_BYTES", "256MiB"), _SIZES),
         store_dir=get("AFTERTRACE_STORE_DIR") or f"{_data_dir()}/store",

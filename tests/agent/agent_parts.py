@@ -132,6 +132,11 @@ for order in sys.stdin:
         _native.detach(token)
         kept.end()
         said = {}
+    elif word == "go-wrong":
+        _native.detach(token)
+        kept.set_status(2, "no")
+        kept.end()
+        said = {}
     elif word == "load":
         for _ in range(int(rest)):
             said = request(lambda span: [app["work"](n) for n in range(20)], name="POST /load")

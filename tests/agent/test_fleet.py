@@ -76,6 +76,20 @@ def test_what_one_agent_keeps_the_other_ships_too(pair, server):
     assert [one.status()["counts"]["kept"] for one in agents] == [0, 1]
 
 
+def test_a_neighbour_that_fails_later_is_kept_everywhere(pair, server):
+    """Its first part was shipped, and told of, as a neighbour's: that is no mark yet."""
+    _, child = pair
+    first, second = child(0, "front"), child(1, "back")
+    trace = first.tell("open")["trace"]
+    second.tell("fine " + json.dumps([int(trace, 16), 5, 1, ""]))
+    first.tell("fail")
+    covered(server, trace, lambda one: [agent.shipped for agent in one.agents] == [["front"]])
+    assert {keep.role for keep in server.bundle(trace).keeps} == {"neighbour"}
+    first.tell("go-wrong")
+    found = whole(server, trace, {"front", "back"})
+    assert {"neighbour", "failure"} == {keep.role for keep in found.keeps}
+
+
 def test_an_agent_that_has_nothing_says_so(pair, server):
     _, child = pair
     child(0, "front")

@@ -7,7 +7,7 @@ import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
-from agent_parts import free_port, wait_for
+from agent_parts import Agent, Child, free_port, wait_for
 
 from aftertrace.agent import outbox as outboxes
 from aftertrace.agent.outbox import Outbox, Request
@@ -222,3 +222,23 @@ def test_an_endpoint_must_be_an_address(url):
 def test_endpoints():
     assert endpoint("https://x.example/base/") == endpoint("https://x.example:443/base")
     assert endpoint("http://[::1]:4318").host == "::1"
+
+
+def test_while_the_server_is_away_what_is_kept_is_spooled_together(tmp_path):
+    """Many small requests would keep a server that is back busy for long."""
+    agent = Agent(tmp_path, f"http://127.0.0.1:{free_port()}")
+    child = Child(tmp_path, agent.socket)
+    try:
+        child.tell("fail")
+        wait_for(lambda: agent.status()["spool"]["files"] >= 2)
+        began = agent.status()
+        for _ in range(12):
+            child.tell("fail")
+            time.sleep(0.6)
+        wait_for(lambda: agent.status()["counts"]["recordings"] >= 13)
+        ended = agent.status()
+        windows = (ended["uptime_s"] - began["uptime_s"]) / 5 + 2
+        assert ended["spool"]["files"] + ended["spool"]["waiting"] <= began["spool"]["files"] + 2 * windows
+    finally:
+        child.close()
+        agent.end()

@@ -112,6 +112,17 @@ def test_every_way_to_start_it(runner: Runner, agent: Agent, words: list[str]):
     assert not any(span.parent for span in spans)
 
 
+def test_the_callers_trace_goes_on_in_an_application_that_imports_nothing(runner: Runner, agent: Agent):
+    """No framework, no client library: what reads the caller's header is then loaded by nobody else."""
+    with serving(runner, agent, [*UVICORN, "app:app"]) as (client, _):
+        client.get("/called", headers={"traceparent": f"00-{'ab' * 16}-{'cd' * 8}-01"})
+        found = agent.recorded(
+            lambda found: any(s.ended and s.attributes["url.path"] == "/called" for s in found.spans)
+        )
+    (span,) = [span for span in found.of(SERVER) if span.attributes["url.path"] == "/called"]
+    assert (span.trace, span.parent) == ("ab" * 16, "cd" * 8)
+
+
 def test_gunicorn_with_uvicorns_worker(runner: Runner, agent: Agent):
     if find_spec("uvicorn.workers") is None:
         pytest.skip("this uvicorn has no worker for gunicorn any more")

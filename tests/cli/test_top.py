@@ -122,7 +122,7 @@ def test_a_small_terminal_shows_processes_and_the_functions_of_one(opened: Open)
     row = r"^calls +[<\d.]+ % +[\d,.]+  send_mail +\S+/mail\.py:\d+$"
     text = screen.until(lambda text: re.search(r"^  orders .* auto .* %", text, re.M) and re.search(row, text, re.M))
     assert text.startswith("aftertrace ")
-    assert re.search(r"^memory .* remembered, [\d,]+ requests · 0 kept", text, re.M)
+    assert re.search(r"^memory .* remembered, [\d,]+ requests · [\d,]+ kept", text, re.M)
     assert re.search(r"^  SERVICE +PID  LEVEL  BUDGET USED +SPANS +RING +LOST", text, re.M)
     assert re.search(r"^> mail +\d+  calls  no limit", text, re.M)
     screen.press("j")
@@ -315,6 +315,15 @@ def test_the_chosen_process_is_always_among_those_shown() -> None:
         text = "\n".join(top.screen(view, shown, Console(80), 24))
         assert f"> service{shown.uid}" in text
     assert "more" in text
+
+
+def test_a_small_window_shows_the_chosen_process_whatever_the_agent_has_to_tell() -> None:
+    spool = {"waiting": 35, "files": 0, "bytes": 168 << 10}
+    view = History().add(status(process("a", None), spool=spool, counts={"kept": 41, "dropped": 2}))
+    lines = top.screen(view, Chosen(), Console(30), 8, "the agent is gone")
+    assert len(lines) == 8
+    assert [line for line in lines if line.startswith("> orders")]
+    assert "the agent is gone" in lines
 
 
 def views(*statuses: dict[str, Any]) -> View:

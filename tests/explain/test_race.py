@@ -113,7 +113,7 @@ def take(body):
     db.close()
     return left
 """
-PAUSE = 0.4
+PAUSE = 1.0
 
 
 def pair(

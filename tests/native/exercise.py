@@ -32,7 +32,7 @@ def read() -> int:
     reader = _native.Reader(_native.ring_fd())
     count = 0
     while slices := reader.poll():
-        count += sum(len(_native.scan(records)) for _, _, _, records in slices)
+        count += sum(len(_native.survey(records)) for _, _, _, records in slices)
     assert reader.definitions()
     reader.clocks()
     reader.losses()

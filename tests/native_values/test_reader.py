@@ -221,26 +221,26 @@ def test_a_corrupted_ring_gives_less_and_never_crashes(
             offset = body + position % (3 * SUBBUFFER)
             assert records[made:] == content[offset : offset + len(records) - made]
             assert all(kind for kind, _ in rest)
-            _native.scan(records)
+            _native.survey(records)
     assert all(start < end for start, end in reader.losses())
     reader.definitions()
 
 
 @settings(max_examples=300, deadline=None)
 @given(st.binary(max_size=300))
-def test_scan_stops_at_what_is_broken(data: bytes) -> None:
+def test_survey_stops_at_what_is_broken(data: bytes) -> None:
     end = 0
-    for kind, start, stop in _native.scan(data):
+    for kind, start, stop, _ in _native.survey(data):
         assert kind in {9, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22}
         assert end + 3 <= start <= stop <= len(data)
         assert (data[start - 3], int.from_bytes(data[start - 2 : start], "little")) == (kind, stop - start)
         end = stop
 
 
-def test_scan_finds_what_the_agent_looks_for(ring: Path) -> None:
+def test_survey_finds_what_the_agent_looks_for(ring: Path) -> None:
     for _, _, _, records in drain(open_ring(ring)):
         expected = [(kind, body) for kind, body in split(records) if kind in {9, 11, 12} or kind >= 13]
-        assert [(kind, records[a:b]) for kind, a, b in _native.scan(records)] == expected
+        assert [(kind, records[a:b]) for kind, a, b, _ in _native.survey(records)] == expected
 
 
 # -- beside a writer -------------------------------------------------------------------------------------------------

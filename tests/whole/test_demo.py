@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -34,11 +36,11 @@ def played(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, Any], st
 
 
 @pytest.mark.parametrize("variant", ["base", "second"])
-@pytest.mark.parametrize("fault", [1, 5, 6])
+@pytest.mark.parametrize("fault", [1, 2, 3, 4, 5, 6])
 def test_why_names_the_ground_truth(played: tuple[dict[str, Any], str], variant: str, fault: int) -> None:
     outcome = next(one for one in played[0][variant] if one["fault"] == fault)
     truth, cause = outcome["truth"], outcome["cause"]
-    assert outcome["problem"] == ""
+    assert (outcome["problem"], cause["status"]) == ("", "verified")
     assert (cause["service"], cause["line"], cause["function"]) == (truth["service"], truth["line"], truth["function"])
     assert cause["path"].endswith(truth["path"])
     assert cause["source"].strip() == truth["source"]
@@ -48,7 +50,7 @@ def test_the_second_shop_has_other_names(played: tuple[dict[str, Any], str]) -> 
     first, second = (
         {(one["truth"]["path"], one["truth"]["name"]) for one in played[0][name]} for name in ("base", "second")
     )
-    assert len(first) == len(second) == 3
+    assert len(first) == len(second) == 6
     assert not first & second
 
 
@@ -57,8 +59,21 @@ def test_the_story_shows_log_cause_and_steps(played: tuple[dict[str, Any], str])
     assert "KeyError: 'CH-'" in story
     for truth in (one["truth"] for one in played[0]["base"]):
         assert truth["source"] in story
-    assert story.index("The stack trace alone") < story.index("aftertrace why") < story.index("aftertrace step")
+    shown = ["aftertrace ls", "The stack trace alone", "aftertrace why", "aftertrace step", "There is no stack trace"]
+    assert sorted(shown, key=story.index) == shown
+    for one in played[0]["base"]:
+        assert f"aftertrace why {one['trace_id'][:8]}" in story
+    assert "Traceback" not in story
     assert "Go on by yourself" in story
+
+
+def test_each_answer_is_short(played: tuple[dict[str, Any], str]) -> None:
+    said = re.split(r"\n    \$ .*aftertrace why \w{8}\n", played[1])[1:]
+    assert len(said) == 6
+    for one in said:
+        answer = list(itertools.takewhile(lambda line: line.startswith("    "), one.splitlines()))
+        assert any("CAUSE (verified)" in line for line in answer)
+        assert len(answer) <= 20
 
 
 def processes_in(directory: Path) -> list[int]:

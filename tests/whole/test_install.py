@@ -19,6 +19,7 @@ PACKAGED = {
     "aftertrace/_native.pyi",
     "aftertrace/store/sql/manifest.txt",
     "aftertrace/store/sql/spans.sql",
+    "aftertrace/traceql/traceql.lark",
     "aftertrace/record/site/sitecustomize.py",
     "aftertrace/cli/demo/shop/shop.json",
     "aftertrace/cli/demo/shop/gateway/regions.py",

@@ -25,7 +25,6 @@ from aftertrace.wire.fleet import MOST_SERVICES, Mark, Part
 from aftertrace.wire.recording import Clocks
 
 UPSTREAM = "upstream"
-_ALONE = {"neighbour"}  # kept for what happened in this one service
 _MOST_SEARCHES = 2
 _MOST_FOUND = 4  # traces that a prefix may fit
 _MOST_LINKS = 64  # of one part
@@ -74,8 +73,7 @@ class Company:
                 keeper.trigger(process, trigger)
         while keeper.fresh:
             trigger = keeper.fresh.popleft()
-            if trigger.name not in _ALONE:
-                self._fleet.mark(trigger.trace, trigger.name, redact.text(trigger.reason))
+            self._fleet.mark(trigger.trace, trigger.name, redact.text(trigger.reason))
         if not keeper.reports:
             return
         horizon = round(self._tails.memory.horizon_s(), 1)
@@ -137,10 +135,10 @@ class Company:
         return {**found, **_facts(first)} if first is not None else found
 
     def _keep(self, known: list[dict[str, Any]], reason: str) -> None:
-        """Somebody wants to have it; when a prefix fits several, none is meant."""
-        if len(known) != 1 or known[0]["state"] != "not-kept":
+        """Somebody wants to have it, a healthy sibling too; of several that fit, none is meant."""
+        trace = bytes.fromhex(known[0]["trace"]) if len(known) == 1 else b""
+        if not trace or known[0]["state"] not in {"kept", "not-kept"} or self._tails.keeper.has_failed(trace):
             return
-        trace = bytes.fromhex(known[0]["trace"])
         for entry in self._tails.memory.collect({trace: 0})[trace]:
             process = self._tails.processes.get(entry.process)
             if process is not None:

@@ -9,6 +9,7 @@ from dataclasses import replace
 from aftertrace.agent.keep import Keeper
 from aftertrace.agent.overlap import Overlaps
 from aftertrace.agent.process import Process
+from aftertrace.agent.ration import Ration
 from aftertrace.agent.requests import Request
 from aftertrace.agent.routes import IN_FLIGHT, Route, Routes, show
 from aftertrace.agent.siblings import Siblings
@@ -31,12 +32,15 @@ class Judge:
         counts: Counts,
         hang_s: float,
         clock: Callable[[], float] = time.monotonic,
+        *,
+        ration: Ration | None = None,
     ) -> None:
         self._keeper = keeper
         self._alive = alive
         self._counts = counts
         self._hang_s = hang_s
         self._clock = clock
+        self._ration = ration or Ration(0)
         self._routes = Routes()
         self._storms = Storms(clock)
         self._siblings = Siblings(clock)
@@ -88,7 +92,11 @@ class Judge:
         said = trigger.reason[:_REASON] if trigger.name == KEEP else ""
         # A request is called after its route when it ends: a keep() before that stands for itself.
         route = "" if trigger.name in {KEEP, IN_FLIGHT} else trigger.route
-        return self._storms.admit((service, trigger.name, route, what, said), trigger.trace)
+        group = service, trigger.name, route, what, said
+        before = self._storms.squeezed
+        weight = self._storms.admit(group, trigger.trace, self._ration.squeeze())
+        self._counts.left_out += self._storms.squeezed - before
+        return weight
 
     def _keep_company(self, process: Process, request: Request, route: Route) -> None:
         """Neighbours and siblings of a request that failed."""
@@ -98,7 +106,11 @@ class Judge:
         at_work = [
             one for other in self._alive() if other.ring.service == service for one in other.watch.at_work.values()
         ]
-        for trace in self._overlaps.of(service, request, at_work):
+        overlapped = self._overlaps.of(service, request, at_work)
+        if not self._ration.allows_company():
+            self._leave_out(request, len(overlapped) + self._siblings.waiting((service, route.name)))
+            return
+        for trace in overlapped:
             reason = f"overlapped {request.trace.hex()[:8]} in {service}"
             neighbour = Trigger(trace, NEIGHBOUR, "", request.ended, reason, NEIGHBOUR, of=request.trace)
             self._keeper.trigger(process, neighbour)
@@ -106,6 +118,10 @@ class Judge:
             reason = f"went well on the same route as {request.trace.hex()[:8]}"
             sibling = Trigger(trace, SIBLING, "", request.ended, reason, SIBLING, route.name, weight=weight)
             self._keeper.trigger(process, sibling)
+
+    def _leave_out(self, request: Request, count: int) -> None:
+        self._counts.left_out += count
+        self._keeper.leave_out(request.trace, count)
 
     def _is_healthy(self, trace: bytes) -> bool:
         return self._keeper.remembers(trace) and not self._keeper.has_failed(trace)

@@ -11,6 +11,7 @@ from aftertrace.agent.memory import Memory
 from aftertrace.agent.parked import Entry
 from aftertrace.agent.part import Job, Part
 from aftertrace.agent.process import Process
+from aftertrace.agent.ration import Ration
 from aftertrace.agent.routes import IN_FLIGHT
 from aftertrace.agent.spans import Spans
 from aftertrace.agent.tell import Counts
@@ -22,8 +23,9 @@ SOURCES_S = 3.0  # how long a recording waits for sources that are not handed ov
 REMEMBER_S = 300.0  # what arrives for a kept trace until then is shipped too
 _MOST_KEPT = 10_000
 _MOST_EXPECTED = 50_000  # traces that other agents kept, and of which nothing came here yet
-_MOST_TRIGGERS = 16  # of one trace
+_MOST_TRIGGERS = 16  # of one trace; and as many because of others
 COMPANY = {"sibling", "neighbour"}  # what is kept because of another
+ALONE = {"neighbour"}  # kept for what happened in this one service: the other agents are not told
 _BATCH = 64  # traces taken out of memory at once
 
 
@@ -35,14 +37,17 @@ class Kept:
     since: float  # of the first thing that has not gone, monotonic
     last: float  # of the newest
     new: list[tuple[Process, Trigger]] = field(default_factory=list)
-    seen: set[tuple[int, str, str]] = field(default_factory=set)  # process, trigger, span
+    failures: set[tuple[int, str, str]] = field(default_factory=set)  # process, trigger, span; those that are known
+    company: set[tuple[int, str, str]] = field(default_factory=set)  # likewise, of COMPANY: it leaves failures room
     names: list[str] = field(default_factory=list)
     marks: dict[int, int] = field(default_factory=dict)
     told: dict[int, Spans] = field(default_factory=dict)  # process -> what is known of its spans
     block: int = 0
     numbers: dict[int, int] = field(default_factory=dict)
     failed: bool = False  # by a trigger of ours, or another agent's
+    announced: bool = False  # to the other agents
     weight: float = 0.0  # of our triggers
+    left_out: int = 0  # requests that would have been kept because of it, had there been room
     hangs: bool = False  # its open spans are told, too
     shipped: set[str] = field(default_factory=set)  # services of which something has gone
 
@@ -60,11 +65,15 @@ class Report:
 
 
 class Keeper:
-    """Turns triggers into jobs. ``processes``: all that are remembered, by number. ``fresh`` are the triggers that
-    began to keep a trace, ``reports`` what was had of kept ones: both for the other agents, the oldest are lost."""
+    """Turns triggers into jobs. ``processes``: all that are remembered, by number. ``fresh`` has of each trace the
+    first trigger that is not of this service alone, ``reports`` what was had of kept ones: both for the other agents,
+    the oldest are lost."""
 
-    def __init__(self, memory: Memory, processes: Mapping[int, Process], counts: Counts) -> None:
+    def __init__(
+        self, memory: Memory, processes: Mapping[int, Process], counts: Counts, ration: Ration | None = None
+    ) -> None:
         self._memory = memory
+        self._ration = ration or Ration(0)
         self._processes = processes
         self._counts = counts
         self._kept: dict[bytes, Kept] = {}  # the one that was at rest longest is first
@@ -79,12 +88,14 @@ class Keeper:
     def trigger(self, process: Process, trigger: Trigger) -> None:
         """The trace is kept, once for each trigger that each span shows."""
         kept = self._kept.get(trigger.trace) or self._keep(trigger.trace)
-        if not kept.seen:
-            self._counts.kept += 1
+        known = kept.failures if trigger.role == "failure" else kept.company
+        self._counts.kept += not kept.failures and not kept.company
+        if not kept.announced and trigger.name not in ALONE:
+            kept.announced = True
             self.fresh.append(trigger)
         key = process.number, trigger.name, trigger.span + trigger.of.hex()
-        if key not in kept.seen and len(kept.seen) < _MOST_TRIGGERS:
-            kept.seen.add(key)
+        if key not in known and len(known) < _MOST_TRIGGERS:
+            known.add(key)
             kept.new.append((process, trigger))
             if trigger.role == "failure":
                 kept.failed, kept.weight = True, max(kept.weight, trigger.weight)
@@ -134,6 +145,11 @@ class Keeper:
         kept = self._kept.get(trace)
         return kept.weight if kept is not None else 0.0
 
+    def leave_out(self, trace: bytes, count: int) -> None:
+        """So many are not kept because of this one: there is no room for them."""
+        if (kept := self._kept.get(trace)) is not None:
+            kept.left_out += count
+
     def remembers(self, trace: bytes) -> bool:
         """Whether it can still be kept."""
         return trace in self._memory
@@ -156,16 +172,18 @@ class Keeper:
                 self.touch(trace)
 
     def due_in(self) -> float:
-        """Seconds until the next trace is ready; infinity when there is none."""
+        """Seconds until the next trace is ready, and may leave; infinity when there is none."""
         now = time.monotonic()
-        return min((kept.due() - now for kept in self._waiting.values()), default=float("inf"))
+        ready = min((kept.due() - now for kept in self._waiting.values()), default=float("inf"))
+        return max(ready, self._ration.wait_s()) if self._waiting else ready
 
     def jobs(self, *, everything: bool = False) -> list[Job]:
         """What is ready now. ``everything``: the agent ends, what is not ready goes too."""
         now = time.monotonic()
         self._forget(now)
         ready = [kept for kept in self._waiting.values() if everything or kept.due() <= now]
-        ready = ready if everything else ready[:_BATCH]
+        if not everything:
+            ready = sorted(ready, key=lambda kept: not kept.failed)[:_BATCH]  # what failed goes first
         if not ready:
             return []
         found = self._memory.collect({kept.trace: kept.block for kept in ready})
@@ -197,7 +215,7 @@ class Keeper:
             self._report(kept.trace, frozenset(kept.shipped))
         triggers, kept.new = kept.new, []
         deadline = now if everything else now + SOURCES_S
-        return Job(kept.trace.hex(), triggers, list(kept.names), parts, kept.numbers, deadline)
+        return Job(kept.trace.hex(), triggers, list(kept.names), parts, kept.numbers, deadline, kept.left_out)
 
     def _forget(self, now: float) -> None:
         while self._expected and now - next(iter(self._expected.values()))[0] >= REMEMBER_S:

@@ -58,6 +58,7 @@ class Search:
             began = time.monotonic()
             for hit in self._block(requests, entries()):
                 self._found(hit)
+            self._looked = requests.ended
             if self._stop.wait(time.monotonic() - began) or len(self._kept) >= MOST_KEPT:
                 break
             if time.monotonic() - told > _REPORT_S:
@@ -74,8 +75,7 @@ class Search:
             process = self._processes.get(number)
             if process is None or not self._rule.may_fit(process.ring.service):
                 continue
-            for ended in requests.take(process, records, _native.scan(records)):
-                self._looked += 1
+            for ended in requests.take(process, records, _native.survey(records), [self._rule]):
                 if (trigger := judge(self._rule, ended)) is not None:
                     yield process, trigger
 

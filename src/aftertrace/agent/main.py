@@ -24,6 +24,7 @@ from aftertrace.agent.pack import Pack
 from aftertrace.agent.packer import Packer
 from aftertrace.agent.part import Part
 from aftertrace.agent.process import Process
+from aftertrace.agent.ration import Ration
 from aftertrace.agent.ship import Shipper, endpoint
 from aftertrace.agent.sources import Sources
 from aftertrace.agent.switches import Switches
@@ -83,8 +84,12 @@ class Agent:
         self._shipper = Shipper(where, settings.token, self._outbox, self._counts, teller)
         self._sources = Sources()
         self._focuses = Focuses()
-        self._packer = Packer(Pack(self._sources, self._counts), self._outbox, teller, self._took_part)
-        self._tails = Tails(settings.agent_memory, self._counts, teller, self._release, settings.hang_s)
+        self._ration = Ration(settings.keep_bytes_s)
+        pack = Pack(self._sources, self._counts)
+        self._packer = Packer(pack, self._outbox, teller, self._took_part, self._ration)
+        self._tails = Tails(
+            settings.agent_memory, self._counts, teller, self._release, settings.hang_s, ration=self._ration
+        )
         self._connections: dict[Connection, Process | None] = {}
         self._idle: dict[Connection, Idle] = {}  # processes that are switched off
         self._selector = selectors.DefaultSelector()
@@ -102,7 +107,7 @@ class Agent:
 
     def turn(self) -> None:
         """Waits for what comes first: a peer, a process's end, the next look at the rings, a trace that is ready."""
-        wait = min(self._next_look - time.monotonic(), self._tails.keeper.due_in())
+        wait = min(self._next_look - time.monotonic(), self._due_in())
         for key, events in self._selector.select(max(wait, 0.0)):
             key.data(events)
         if time.monotonic() >= self._next_look:
@@ -116,12 +121,25 @@ class Agent:
         got = self._tails.poll()
         self._pause = _FASTEST_S if got > _MUCH else _BUSY_S if got else min(self._pause + 0.01, _QUIET_S)
         self._next_look = time.monotonic() + self._pause
+        self._ration_troubles()
         for command, reason in self._deaths.patterns():
             self._switches.asleep(command, reason)
             self._teller.once(f"deaths {command.service}", f"{command.service} is not recorded any more: {reason}")
 
+    def _ration_troubles(self) -> None:
+        if self._ration.left() < 0:
+            limit = f"{self._ration.rate / (1 << 20):,.1f} MiB/s"
+            said = f"more is kept than may be shipped ({limit}, AFTERTRACE_KEEP_BYTES_S): it waits in memory"
+            self._teller.once("ration", said)
+        elif self._ration.allows_company():
+            self._teller.over("ration", "what is kept can be shipped again")
+
+    def _due_in(self) -> float:
+        """While the thread that packs is behind, nothing is due before the next look."""
+        return self._tails.keeper.due_in() if self._packer.room() else float("inf")
+
     def _pack(self) -> None:
-        if self._tails.keeper.due_in() <= 0 and self._packer.room():
+        if self._due_in() <= 0:
             for job in self._tails.keeper.jobs():
                 self._packer.put(job)
 
@@ -326,6 +344,7 @@ class Agent:
             "off": self._switches.state(),
             "remembered": len(self._tails.processes) - len(self._tails.alive),
             "memory": self._tails.memory.state(),
+            "ration": self._ration.state(),
             "spool": {"directory": self._settings.spool_dir, **self._outbox.state()},
             "fleet": self._fleet.state(),
             "counts": self._counts.to_json(),

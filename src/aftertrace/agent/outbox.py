@@ -104,6 +104,11 @@ class Outbox:
         with self._changed:
             return len(self._waiting)
 
+    def behind(self) -> int:
+        """Requests that wait, in memory and on disk."""
+        with self._changed:
+            return len(self._waiting) + len(self._files)
+
     def state(self) -> dict[str, int]:
         with self._changed:
             return {"waiting": len(self._waiting), "files": len(self._files), "bytes": self._file_bytes}

@@ -54,10 +54,10 @@ class Packed:
         return len(self.logs) + len(self.spans) + len(self.kept)
 
     def requests(self) -> Iterator[Request]:
-        """In the order in which they should arrive: that it was kept is said when all of it is there."""
-        yield from _log_requests(self.logs)
+        """In the order in which they should arrive: that it was kept is said when all of it is there. As few as can be:
+        the server answers each when it is durable, and the next waits for that."""
         yield from _span_requests(self.spans)
-        yield from _log_requests(self.kept)
+        yield from _log_requests([*self.logs, *self.kept])
 
 
 class Pack:
@@ -178,6 +178,8 @@ class Pack:
             service = self.resource(process).service
             group, title = groups.identify(trigger, service, route, reason, part)
             attributes |= {"aftertrace.keep.group": group, "aftertrace.keep.title": redact.text(title)}
+            if job.left_out:
+                attributes["aftertrace.keep.left_out"] = job.left_out
         elif trigger.of:
             attributes["aftertrace.keep.of"] = trigger.of.hex()
         time_ns = clocks.realtime(trigger.ticks) if trigger.ticks else time.time_ns()  # a death is in no record

@@ -12,6 +12,7 @@ from aftertrace.agent.keep import COMPANY
 from aftertrace.agent.outbox import Outbox
 from aftertrace.agent.pack import Pack, Packed
 from aftertrace.agent.part import Job, Part
+from aftertrace.agent.ration import Ration
 from aftertrace.agent.rules import RULE
 from aftertrace.agent.tell import Teller
 from aftertrace.agent.watch import KEEP
@@ -19,14 +20,18 @@ from aftertrace.agent.watch import KEEP
 _MOST_JOBS = 128
 _MOST_PACKED = 2000  # records and spans
 _NO_FAILURES = {KEEP, RULE, *COMPANY}
-_BUSY = 6  # requests that wait in the outbox
+_BUSY = 2  # requests in the outbox: the one that is being sent, and the next; what comes meanwhile goes together
+_LATEST_S = 5.0  # and then, however many there are: an agent that is killed loses what it only packed
 
 
 class Packer:
     """Takes jobs; those that still lack a source wait for it, within their own time. ``failed`` gets the parts of those
     that were not only asked for."""
 
-    def __init__(self, pack: Pack, outbox: Outbox, teller: Teller, failed: Callable[[Part], None]) -> None:
+    def __init__(
+        self, pack: Pack, outbox: Outbox, teller: Teller, failed: Callable[[Part], None], ration: Ration
+    ) -> None:
+        self._ration = ration
         self._pack = pack
         self._outbox = outbox
         self._teller = teller
@@ -34,6 +39,7 @@ class Packer:
         self._jobs: queue.SimpleQueue[Job | None] = queue.SimpleQueue()
         self._waiting: list[Job] = []
         self._packed = Packed()  # not yet in the outbox
+        self._since = 0.0  # when the last went there, monotonic, s
         self._thread = threading.Thread(target=self._run, name="aftertrace-pack", daemon=True)
 
     def start(self) -> None:
@@ -92,7 +98,10 @@ class Packer:
             except Exception as error:  # one trace must not cost all others
                 said = f"{type(error).__name__}: {error}"
                 self._teller.once("pack", f"a kept trace ({job.trace}) could not be packed: {said}")
-        if ended or len(self._packed) >= _MOST_PACKED or self._outbox.in_memory() < _BUSY:
+        late = time.monotonic() - self._since > _LATEST_S
+        if ended or late or len(self._packed) >= _MOST_PACKED or self._outbox.behind() < _BUSY:
+            self._since = time.monotonic()
             packed, self._packed = self._packed, Packed()
             for request in packed.requests():
+                self._ration.spend(len(request.body))
                 self._outbox.put(request)

@@ -79,6 +79,7 @@ class Job:
     parts: list[Part]
     numbers: dict[int, int]  # process -> parts of its recording so far; what goes now is added
     deadline: float  # monotonic: until then it waits for sources
+    left_out: int = 0  # requests that were not kept because of it for want of room
     prepared: bool = False
 
     def prepare(self) -> None:

@@ -18,6 +18,7 @@ LATENCY, HANDLED, ERROR_LOG, IN_FLIGHT = "latency", "handled-exception", "error-
 FEW, MANY = 10, 100  # requests of a route: before the first nothing is unusual, from the second on quantiles are known
 RARE = 0.01  # share of a route's requests
 OTHERS = "(other routes)"
+_EACH = 16  # requests, after which the quantiles of a known route are looked up again
 _MOST_ROUTES = 1000  # of a service
 _MOST_MARKS = 256  # fingerprints of a route
 _FORGET_AT = 8192  # requests: then each counts half
@@ -31,6 +32,8 @@ class Route:
     name: str
     count: float = 0.0
     latency: Latency = field(default_factory=Latency)
+    _usual: tuple[int, int, int] = (0, 0, 0)  # p50, p99, and above what a request is slow
+    _known: float = 0.0  # requests of which that was made
     _marks: OrderedDict[str, float] = field(default_factory=OrderedDict)
 
     def judge(self, request: Request, duration: int) -> Iterator[Trigger]:
@@ -64,8 +67,11 @@ class Route:
         known = self.latency
         if known.count < FEW:
             return ""
-        p50, p99 = known.quantile(0.5), known.quantile(0.99)
-        limit = max(p99 * 3 // 2, p50 * 2) if known.count >= MANY else max(known.quantile(0.85) * 3, p50 * 5)
+        if known.count < MANY or not 0 <= known.count - self._known < _EACH:
+            p50, p99 = known.quantile(0.5), known.quantile(0.99)
+            limit = max(p99 * 3 // 2, p50 * 2) if known.count >= MANY else max(known.quantile(0.85) * 3, p50 * 5)
+            self._usual, self._known = (p50, p99, limit), known.count
+        p50, p99, limit = self._usual
         return f"{show(duration)} (p50 {show(p50)}, p99 {show(p99)})" if duration > limit else ""
 
     def _is_rare(self, mark: str) -> bool:

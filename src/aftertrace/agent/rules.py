@@ -25,12 +25,15 @@ _MOST_OPEN = 20_000
 _MOST_PIECES = 500  # records of one span
 _OF_SPANS = range(Kind.SPAN_START, Kind.SPAN_END + 1)
 
-type Found = Sequence[tuple[int, ...]]  # kind, start of the body, end: what _native gives of a slice
+type Found = Sequence[
+    tuple[int, int, int, int]
+]  # kind, start of the body, end, ticks before: what _native.survey gives
 
 
 @dataclass(slots=True)
 class _Open:
     trace: bytes
+    timed: bool  # its start has a time of its own, not the record's
     pieces: list[bytes] = field(default_factory=list)  # its records, each a slice of its own
     ticks: list[int] = field(default_factory=list)
 
@@ -49,29 +52,43 @@ class Requests:
 
     def __init__(self) -> None:
         self._open: dict[tuple[int, bytes], _Open] = {}
+        self.ended = 0  # all of them
 
-    def take(self, process: Process, records: bytes, found: Found) -> Iterator[Ended]:
-        """Those that end in a slice."""
-        if not any(one[0] in _OF_SPANS and self._wanted(process, records, one) for one in found):
-            return
-        before = {start + walk.HEAD: (ticks, after) for _, start, _, ticks, after in walk.walk(records)}
-        for kind, start, end, *_ in found:
-            if kind not in _OF_SPANS or not self._wanted(process, records, (kind, start, end)):
+    def take(self, process: Process, records: bytes, found: Found, rules: Sequence[Rule]) -> Iterator[Ended]:
+        """Those that end in a slice, and that one of the rules may fit."""
+        for kind, start, end, ticks in found:
+            if kind not in _OF_SPANS:
                 continue
-            ticks, after = before.get(start, (0, 0))
-            key = process.number, _span_id(kind, records, start)
-            if kind == Kind.SPAN_START:
-                at = walk.read_varint(records, start)[1]
-                self._open[key] = _Open(records[at + 8 : at + 24])
-                if len(self._open) > _MOST_OPEN:
-                    del self._open[next(iter(self._open))]
-            held = self._open.get(key)
-            if held is not None and len(held.pieces) < _MOST_PIECES:
+            try:
+                key = process.number, _span_id(kind, records, start)
+                held = self._begin(key, records, start, end) if kind == Kind.SPAN_START else self._open.get(key)
+                after = ticks + walk.read_varint(records, start)[0] if walk.STAMPED[kind] else ticks
+            except IndexError:
+                continue
+            if held is None:
+                continue
+            if len(held.pieces) < _MOST_PIECES:
                 held.pieces.append(walk.fragment(held.trace, ticks, records[start - walk.HEAD : end]))
                 held.ticks.append(after)
-            if held is not None and kind == Kind.SPAN_END:
+            if kind == Kind.SPAN_END:
                 del self._open[key]
-                yield from _spans(process, held)
+                self.ended += 1
+                lasted = _lasted(process, held, records, start)
+                told = b"".join(held.pieces)
+                if any(rule.may_hold(told, lasted) for rule in rules):
+                    yield from _spans(process, held)
+
+    def _begin(self, key: tuple[int, bytes], records: bytes, start: int, end: int) -> _Open | None:
+        """None: nobody asks for such a span."""
+        at = walk.read_varint(records, start)[1]
+        if at + 36 > end:
+            return None
+        if records[at + 32] not in _ASKED and records[at + 24 : at + 32] != _NO_SPAN and not records[at + 34]:
+            return None
+        held = self._open[key] = _Open(records[at + 8 : at + 24], bool(records[at + 35]))
+        if len(self._open) > _MOST_OPEN:
+            del self._open[next(iter(self._open))]
+        return held
 
     def rest(self, processes: Mapping[int, Process]) -> Iterator[tuple[Process, Ended]]:
         """Those that have not ended."""
@@ -80,23 +97,20 @@ class Requests:
             if process is not None:
                 yield from ((process, one) for one in _spans(process, held))
 
-    def _wanted(self, process: Process, records: bytes, one: tuple[int, ...]) -> bool:
-        kind, start, end = one[:3]
-        try:
-            if kind != Kind.SPAN_START:
-                return (process.number, _span_id(kind, records, start)) in self._open
-            at = walk.read_varint(records, start)[1]
-            if at + 35 > end:
-                return False
-            return records[at + 32] in _ASKED or records[at + 24 : at + 32] == _NO_SPAN or bool(records[at + 34])
-        except IndexError:
-            return False
-
 
 def _span_id(kind: int, records: bytes, start: int) -> bytes:
     stamped = kind in {Kind.SPAN_START, Kind.SPAN_EVENT, Kind.SPAN_END}
     at = walk.read_varint(records, start)[1] if stamped else start
     return records[at : at + 8]
+
+
+def _lasted(process: Process, held: _Open, records: bytes, end: int) -> int | None:
+    """ns by the ring's ticks, from the first record to the SPAN_END whose body stands at ``end``. None: its start or
+    its end has a time of its own."""
+    at = walk.read_varint(records, end)[1] + 8
+    if held.timed or at >= len(records) or records[at]:
+        return None
+    return process.ns(held.ticks[-1] - held.ticks[0])
 
 
 def _spans(process: Process, held: _Open) -> Iterator[Ended]:
@@ -143,7 +157,7 @@ class Rules:
         if any(one.until <= now for one in self._rules):
             self._rules = [one for one in self._rules if one.until > now]
         rules = [one.rule for one in self._rules if one.rule.may_fit(process.ring.service)]
-        for ended in self._requests.take(process, records, found) if rules else ():
+        for ended in self._requests.take(process, records, found, rules) if rules else ():
             yield from (trigger for rule in rules if (trigger := judge(rule, ended)) is not None)
 
 

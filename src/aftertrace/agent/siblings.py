@@ -58,6 +58,13 @@ class Siblings:
             found.before, found.now = found.now, _Sample(now)
         found.now.add(trace, self._chance)
 
+    def waiting(self, route: tuple[str, str]) -> int:
+        """How many take() could give now, if all can still be had."""
+        found = self._routes.get(route)
+        if found is None or self._clock() - found.taken < PAUSE_S:
+            return 0
+        return min(sum(len(one.chosen) for one in (found.before, found.now) if one is not None), MOST)
+
     def take(self, route: tuple[str, str], held: Callable[[bytes], bool]) -> list[tuple[bytes, float]]:
         """Traces and for how many requests each stands; ``held`` says which can still be had. None while the last were
         taken a moment ago."""

@@ -31,9 +31,11 @@ class Storms:
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
         self._groups: OrderedDict[tuple[str, ...], _Group] = OrderedDict()
+        self.squeezed = 0  # that were kept without the squeeze
 
-    def admit(self, group: tuple[str, ...], trace: bytes) -> float:
-        """For how many requests this one stands; 0.0: it is not kept."""
+    def admit(self, group: tuple[str, ...], trace: bytes, squeeze: int = 0) -> float:
+        """For how many requests this one stands; 0.0: it is not kept. ``squeeze``: of what is thinned, 2^squeeze times
+        less is kept."""
         now = self._clock()
         found = self._groups.get(group)
         if found is None or now - found.last > FORGOTTEN_S:
@@ -52,8 +54,11 @@ class Storms:
             return 1.0
         # Within a second that brings more than the one before it the share falls at once.
         shift = max(found.shift, _log2(found.count / PER_S) - 1)
-        chosen = int.from_bytes(trace[-7:]) < _LOW >> shift
-        return float(1 << shift) if chosen else 0.0
+        place = int.from_bytes(trace[-7:])
+        if place < _LOW >> shift + squeeze:
+            return float(1 << shift + squeeze)
+        self.squeezed += place < _LOW >> shift
+        return 0.0
 
 
 def _log2(number: float) -> int:

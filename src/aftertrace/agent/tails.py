@@ -9,6 +9,7 @@ from aftertrace.agent.judge import Judge
 from aftertrace.agent.keep import Keeper
 from aftertrace.agent.memory import Memory
 from aftertrace.agent.process import Polled, Process
+from aftertrace.agent.ration import Ration
 from aftertrace.agent.rules import Rules
 from aftertrace.agent.tell import Counts, Teller
 from aftertrace.settings import HANG_S
@@ -25,13 +26,15 @@ class Tails:
         teller: Teller,
         released: Callable[[Process], None],
         hang_s: float = HANG_S,
+        *,
+        ration: Ration | None = None,
     ) -> None:
         """``released`` is called before a process's descriptors are closed; after ``hang_s`` an open request hangs."""
         self.processes: dict[int, Process] = {}
         self.alive: dict[str, Process] = {}  # by uid
         self.memory = Memory(memory_limit, self._forgotten, self._service)
-        self.keeper = Keeper(self.memory, self.processes, counts)
-        self.judge = Judge(self.keeper, self.alive.values, counts, hang_s)
+        self.keeper = Keeper(self.memory, self.processes, counts, ration)
+        self.judge = Judge(self.keeper, self.alive.values, counts, hang_s, ration=ration)
         self.rules = Rules()
         self._counts = counts
         self._released = released

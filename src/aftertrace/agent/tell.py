@@ -16,6 +16,7 @@ class Counts:
     refused: int = 0  # connections that gave garbage, or a ring that is none
     kept: int = 0  # traces
     turned_away: int = 0  # triggers of storms: others of their group stand for them
+    left_out: int = 0  # siblings, neighbours and more of storms, for want of room: AFTERTRACE_KEEP_BYTES_S
     marked: int = 0  # traces that other agents kept
     recordings: int = 0
     spans: int = 0

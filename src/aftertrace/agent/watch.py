@@ -24,6 +24,8 @@ _MOST_RAISED = 512  # exceptions of one process that were neither handled nor fo
 _LONGEST_NAME = 200  # bytes of a request's
 _MESSAGE = 40  # bytes that tell log records of one logger apart
 _NO_SPAN = bytes(8)
+_KEEP = int(Kind.KEEP)  # a member of an enumeration is slow to find
+_ASKED = (int(SpanKind.SERVER), int(SpanKind.CONSUMER))
 _INT = 0x06  # tag of a value
 _EXCEPTION_VALUE = 0x14  # likewise
 _ERROR_SEVERITY = 17  # OTLP's ERROR
@@ -100,8 +102,9 @@ class Watch:
                     at = start - HEAD
                     piece = fragment(owner, before, records[at:end])
                     strays.append(Stray(owner, position_of(position, records, at), piece))
-                if kind == Kind.KEEP and trace is not None:
-                    triggers.append(Trigger(trace, KEEP, "", ticks, _reason(records, start, end)))
+                if kind == _KEEP:
+                    if trace is not None:
+                        triggers.append(Trigger(trace, KEEP, "", ticks, _reason(records, start, end)))
                 elif self._ended is not None:
                     name, span, of = self._ended
                     origin = of.request.raised if of.request is not None else None
@@ -122,7 +125,7 @@ class Watch:
             return None
         span, trace, parent = records[at : at + 8], records[at + 8 : at + 24], records[at + 24 : at + 32]
         new = OpenSpan(trace, records[at + 32], parent == _NO_SPAN or bool(records[at + 34]))
-        if new.root or new.kind in {SpanKind.SERVER, SpanKind.CONSUMER}:
+        if new.root or new.kind in _ASKED:
             name = _text(records, _behind_stamp(records, at + 35), end)
             new.request = self.at_work[trace] = Request(trace, span.hex(), name, ticks, self._clock())
         self.open[span] = new

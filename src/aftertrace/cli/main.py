@@ -22,6 +22,7 @@ _COMMANDS = {
     "keep": "Keep what fits a rule from now on, what agents remember now, or one request.",
     "off": "End the recording of a service within seconds, without a restart.",
     "on": "Record a service again.",
+    "find": "Where, in all recorded requests, a condition on spans, calls, lines and values held.",
     "export": "One request as a file that needs no server; values by shape unless asked.",
     "groups": "Kept failures by cause: how many, since when, which versions and routes.",
     "ls": "Kept requests, newest first.",

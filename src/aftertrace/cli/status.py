@@ -82,12 +82,18 @@ def _lines(answer: dict[str, Any]) -> list[str]:
         *_switched(answer.get("off", [])),
         "",
         f"memory   {held} of {limit}: {memory['traces']:,} traces of the last {oldest:,.0f} s",
-        f"kept     {counts['kept']:,} traces: {made}",
+        f"kept     {counts['kept']:,} traces: {made}{_left_out(answer)}",
         f"shipped  {counts['requests']:,} requests, {_size(counts['sent_bytes'])}, to {answer['endpoint']}",
         f"spool    {spool['files']:,} requests, {_size(spool['bytes'])}; {spool['waiting']:,} more in memory",
         f"lost     {counts['dropped']:,} requests, {counts['rejected']:,} items that the server did not take",
         f"refused  {counts['refused']:,} connections",
     ]
+
+
+def _left_out(answer: dict[str, Any]) -> str:
+    """What had to stay behind for the limit of bytes a second; an older agent has none."""
+    count, limit = answer["counts"].get("left_out", 0), answer.get("ration", {}).get("bytes_s", 0)
+    return f"; {count:,} left out, as no more than {_size(limit)}/s may leave" if count else ""
 
 
 def _switched(offs: list[dict[str, Any]]) -> list[str]:

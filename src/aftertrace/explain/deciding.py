@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from aftertrace.errors import AftertraceError
-from aftertrace.explain.interleaving import Access
+from aftertrace.explain.access import Access
 from aftertrace.explain.scene import Scene
 from aftertrace.model import Scalar, Value, ValueKind
 from aftertrace.reconstruct import operators
@@ -121,7 +121,9 @@ def _in(pair: tuple[Access, Access], frame: Frame, steps: tuple[int, int], told:
                 return None
             found.value, found.until = held.value, held.written_at
         case ast.If(test=test) | ast.While(test=test) | ast.Assert(test=test):
-            _inline(found, test, steps[0])
+            _inline_item(found, test) if read.node is not None and read.frame is frame else _inline(
+                found, test, steps[0]
+            )
         case _:
             return None
     if found.name:
@@ -150,6 +152,15 @@ def _inline(found: Decision, test: ast.expr, step: int) -> None:
             found.value, found.until = done.value, done.index
             copy = ast.parse(ast.unparse(test).replace(ast.unparse(call), _READ), mode="eval").body
             found.tests.append(Test(max(step, found.ran), found.line, copy))
+
+
+def _inline_item(found: Decision, test: ast.expr) -> None:
+    """``if self.stock[sku] < quantity:``"""
+    if found.read.node is None or found.read.got is None:
+        return
+    found.value = found.read.got
+    copy = ast.parse(ast.unparse(test).replace(ast.unparse(found.read.node), _READ), mode="eval").body
+    found.tests.append(Test(found.ran, found.line, copy))
 
 
 def _followed(found: Decision, last: ast.stmt) -> None:

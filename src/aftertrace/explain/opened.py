@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
+
 from aftertrace.errors import NotFound
-from aftertrace.wire.bundle import Group, KeptTrace, TraceData
+from aftertrace.traceql.tree import Query
+from aftertrace.wire.bundle import Candidate, Group, KeptTrace, TraceData
 
 
 class Opened:
@@ -22,6 +25,21 @@ class Opened:
 
     def kept(self, limit: int, query: str) -> list[KeptTrace]:  # noqa: ARG002
         return []
+
+    def candidates(
+        self,
+        query: Query,  # noqa: ARG002
+        between: tuple[int, int],  # noqa: ARG002
+        after: Candidate | None,
+        limit: int,  # noqa: ARG002
+    ) -> list[Candidate]:
+        return [Candidate(self._trace.trace_id, 0)] if after is None else []
+
+    def count(self, query: Query, between: tuple[int, int]) -> tuple[int, int]:  # noqa: ARG002
+        return 1, 1
+
+    def skeletons(self, trace_ids: Sequence[str], *, code: bool) -> Iterator[TraceData]:  # noqa: ARG002
+        return (self.trace(one) for one in trace_ids)
 
     def groups(self, since_ns: int, until_ns: int, limit: int) -> list[Group]:  # noqa: ARG002
         return []

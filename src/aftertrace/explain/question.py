@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 from aftertrace.errors import UsageError
-from aftertrace.wire.bundle import Group, KeptTrace, TraceData
+from aftertrace.traceql.tree import Query
+from aftertrace.wire.bundle import Candidate, Group, KeptTrace, TraceData
 
 
 class Sources(Protocol):
@@ -21,6 +22,17 @@ class Sources(Protocol):
 
     def kept(self, limit: int, query: str) -> list[KeptTrace]:
         """Kept traces, newest first. UsageError: the query cannot be read."""
+
+    def candidates(
+        self, query: Query, between: tuple[int, int], after: Candidate | None, limit: int
+    ) -> list[Candidate]:
+        """Kept requests of a time (ns) that may hold what is asked for, newest first, behind one of them."""
+
+    def count(self, query: Query, between: tuple[int, int]) -> tuple[int, int]:
+        """(how many of that time may hold it, how many were kept)"""
+
+    def skeletons(self, trace_ids: Sequence[str], *, code: bool) -> Iterator[TraceData]:
+        """What each is rebuilt from, without logs, keeps and sources; without ``code`` spans alone."""
 
     def groups(self, since_ns: int, until_ns: int, limit: int) -> list[Group]:
         """Failure groups of that time, the last that failed first."""

@@ -4,12 +4,21 @@ from __future__ import annotations
 
 from aftertrace.errors import NotFound
 from aftertrace.explain import diff, groups, ls, show, why
+from aftertrace.explain import find as find_question
 from aftertrace.explain.question import Answer, Parameter, Question, Sources
 
 __all__ = ["QUESTIONS", "Answer", "Parameter", "Question", "Sources", "find"]
 
 QUESTIONS: dict[str, Question] = {
-    question.name: question for question in (groups.QUESTION, ls.QUESTION, show.QUESTION, why.QUESTION, diff.QUESTION)
+    question.name: question
+    for question in (
+        groups.QUESTION,
+        ls.QUESTION,
+        show.QUESTION,
+        why.QUESTION,
+        diff.QUESTION,
+        find_question.QUESTION,
+    )
 }
 
 

@@ -1,4 +1,5 @@
-"""Two requests at one row: what one had read was no longer so when it wrote, for the other wrote in between.
+"""Two requests at one row, key or object: what one had read was no longer so when it wrote, for the other wrote in
+between.
 
 Check-then-act (a test on what was read let it write) and lost update (what it wrote was computed from what it had
 read). That a write lay between follows from one host's clock, or from the values: what the row was worth afterwards
@@ -13,11 +14,12 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from aftertrace.explain import texts
+from aftertrace.explain.access import Access, Row, is_number
 from aftertrace.explain.company import Company
 from aftertrace.explain.deciding import Decision, Test, decision
 from aftertrace.explain.finding import Finding
 from aftertrace.explain.hops import Link
-from aftertrace.explain.interleaving import Access, Row, accesses
+from aftertrace.explain.interleaving import accesses
 from aftertrace.explain.origin import Tracer
 from aftertrace.explain.scene import Point, Scene
 from aftertrace.model import Scalar
@@ -29,7 +31,8 @@ _CLOCK, _VALUES = "one host clock", "the values allow no other"
 
 def find(scene: Scene, tracer: Tracer, company: Company) -> Finding | None:  # noqa: ARG001 (what a Finder is given)
     """None: no request that is known lay between a read and the write that rests on it."""
-    own = decisions(scene)
+    asked = _asked_for(scene)
+    own = [one for one in decisions(scene) if asked or not one.read.label]
     if not own:
         return None
     others = [(one, accesses(one)) for one in company.neighbours()]
@@ -37,7 +40,7 @@ def find(scene: Scene, tracer: Tracer, company: Company) -> Finding | None:  # n
     if races:
         best = min(races, key=lambda one: len(one.doubts))
         return _Telling(best, scene, company).finding(best.victim)
-    if not _asked_for(scene):
+    if not asked:
         return None
     for other, _ in others:  # it was the first: another one's decision rested on what it changed
         for pair in decisions(other):
@@ -49,17 +52,14 @@ def find(scene: Scene, tracer: Tracer, company: Company) -> Finding | None:  # n
 
 
 def _asked_for(scene: Scene) -> bool:
-    """Whether the program itself said that something is wrong, or nothing is said but whom it overlapped."""
+    """Whether the program itself said that something is wrong, or nothing is said but whom it overlapped. Keys and
+    objects are often changed by several on purpose: of a request that was kept for another reason they say nothing."""
     return all(one.trigger == "keep" for one in scene.execution.keeps if one.role == "failure")
 
 
 def decisions(scene: Scene) -> list[Decision]:
     """Writes of a request that rest on what it read of the same row before."""
     found = list[Decision]()
-    if not any(
-        "UPDATE" in f"{one.attributes.get('db.query.text', '')!s}".upper() for one in scene.execution.spans.values()
-    ):
-        return found
     known = accesses(scene)
     for at, write in enumerate(known):
         if len(found) >= _MOST_PAIRS:
@@ -70,7 +70,8 @@ def decisions(scene: Scene) -> list[Decision]:
                 if read.writes or row is None or not write.touches(row) or write.guarded(row):
                     continue
                 seen = read.seen(change.column)
-                pair = decision(read, write, change.column, seen) if seen is not None else None
+                told = seen is not None and (not read.label or is_number(seen))
+                pair = decision(read, write, change.column, seen) if told else None
                 if pair is not None:
                     pair.known = known
                     found.append(pair)
@@ -109,9 +110,7 @@ def _raced(pair: Decision, others: Sequence[tuple[Scene, list[Access]]]) -> _Rac
     if not between:
         return None
     between.sort(key=lambda one: one.end_ns)
-    now: Scalar = pair.seen
-    for write in between:
-        now = write.applied(pair.column, now) if not write.guarded(row) else None
+    now = _left(pair, between, row)
     later = [write for _, known in others for write in known if _after(pair, write, row)]
     proven = _values(pair, now) if not later else None
     if proven is False:
@@ -122,6 +121,8 @@ def _raced(pair: Decision, others: Sequence[tuple[Scene, list[Access]]]) -> _Rac
         if last is not None and exact is not None and last.seen(pair.column) == exact != pair.seen:
             now, proven = exact, True  # it wrote upon the very value that the other had left, whoever wrote before
     clock = all(_certain(pair, write) for write in between)
+    if pair.read.label and not clock:
+        return None  # a lock that kept the other out leaves no stamp of its own
     race = _Race(pair, between, _order(clock=clock, proven=proven is True), now, None)
     if not race.order:
         race.doubts.append("that the other wrote in between is what their times say, and these overlap")
@@ -136,6 +137,14 @@ def _raced(pair: Decision, others: Sequence[tuple[Scene, list[Access]]]) -> _Rac
     return _judged(race)
 
 
+def _left(pair: Decision, between: Sequence[Access], row: Row) -> Scalar:
+    """What the others made of what was read; None: not known."""
+    now: Scalar = pair.seen
+    for write in between:
+        now = write.applied(pair.column, now) if not write.guarded(row) else None
+    return now
+
+
 def _judged(race: _Race) -> _Race | None:
     """None: the decision would have been the same."""
     pair = race.victim
@@ -146,7 +155,9 @@ def _judged(race: _Race) -> _Race | None:
     if other and race.now is not None:
         race.test = other[0]
         return race
-    if race.now is not None and all(was is not None and was == would for _, was, would in outcomes):
+    if pair.read.label or (
+        race.now is not None and all(was is not None and was == would for _, was, would in outcomes)
+    ):
         return None
     race.test = pair.tests[0]
     race.doubts.append("whether it would have decided otherwise cannot be said from what was recorded")
@@ -175,6 +186,8 @@ def _after(pair: Decision, write: Access, row: Row) -> bool:
 
 def _committed(write: Access) -> bool:
     """Whether a line that commits ran after a write, and nothing was raised: else it may have been rolled back."""
+    if write.label:
+        return True
     scene = write.scene
     committed = _in_connection(write)
     for step in scene.execution.steps[write.ended :]:
@@ -317,7 +330,7 @@ class _Telling:
             "requests": [_request(mine, self.victim), _request(other, self.victim)],
             "events": events,
             "order": self.race.order,
-            "key": f"{self.victim.read.statement.table}[{key}]",
+            "key": self.victim.read.label or f"{self.victim.read.statement.table}[{key}]",
             "wrong": self._wrong(own),
             "between": len({id(one.scene) for one in self.race.between}),
         }
@@ -326,9 +339,8 @@ class _Telling:
         """What the row was worth in the end, and what the program said of it."""
         kept = self._kept(own)
         look = after(self.victim)
-        words = (
-            [f"{self.victim.column} is {look.seen(self.victim.column)!r} after the write"] if look is not None else []
-        )
+        what = "it" if self.victim.read.label else self.victim.column
+        words = [f"{what} is {look.seen(self.victim.column)!r} after the write"] if look is not None else []
         words += [f"{kept.says.removeprefix('kept: ')!r} at :{kept.line}"] if kept is not None else []
         return ", ".join(words)
 
@@ -350,10 +362,11 @@ def _events(scene: Scene, request: int, victim: Decision) -> Iterator[dict[str, 
     for one in accesses(scene):
         if row is None or not one.touches(row):
             continue
-        said = f"{one.statement.verb} {one.statement.table}"
+        said = f"{one.statement.verb} {one.statement.table}" if not one.label else _plainly(one)
         seen = one.seen(victim.column) if not one.writes else None
         said += f" -> {seen!r}" if seen is not None else ""
-        yield _event(request, one.end_ns, one.step, one.frame.code.path, said)
+        ns = one.end_ns if one.node is None else one.step.time_ns - one.process.skew_ns
+        yield _event(request, ns, one.step, one.frame.code.path, said)
     for pair in decisions(scene):
         for test in pair.tests:
             came = pair.outcome(test)
@@ -361,6 +374,15 @@ def _events(scene: Scene, request: int, victim: Decision) -> Iterator[dict[str, 
                 step, said = scene.step(test.step), f"{scene.source_line(pair.frame, test.line).rstrip(':')} -> {came}"
                 raw = step.time_ns - scene.execution.processes[step.process].skew_ns
                 yield _event(request, raw, step, pair.frame.code.path, said)
+
+
+def _plainly(one: Access) -> str:
+    """``reads self.left``, ``redis[stock:7] = 4``, ``self.left -= 1``."""
+    if not one.writes:
+        return f"reads {one.label}"
+    (change,) = one.statement.changes
+    worth = one.worth(change.term) if change.term is not None else None
+    return f"{one.label} {change.sign}= {worth!r}" if worth is not None else f"writes {one.label}"
 
 
 def _event(request: int, ns: int, step: Step, path: str, text: str) -> dict[str, Any]:

@@ -9,6 +9,8 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
+from aftertrace.model import Scalar
+
 _LONGEST = 2000  # characters; the text in a span is cut a little later
 _TOKEN = re.compile(
     r"""\s*(?:(?P<name>[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)?|"[^"]+"|`[^`]+`)|(?P<number>\d+(?:\.\d+)?)|(?P<text>'(?:[^']|'')*')"""
@@ -24,7 +26,7 @@ class Term:
 
     place: int = -1
     name: str = ""
-    literal: int | float | str | None = None
+    literal: Scalar = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -54,7 +54,7 @@ class Telling:
     def _request(self) -> dict[str, Any]:
         spans = list(self.execution.spans.values())
         root = next(iter(self.scene.flow.tree.roots), None)
-        ended = max([one.end_ns for one in spans], default=0)
+        ended = root.end_ns if root is not None and root.end_ns else max([one.end_ns for one in spans], default=0)
         finding = self.found.finding
         if finding is not None and root is not None and not root.end_ns:  # what it took so far
             ended = root.start_ns + finding.details.get("duration_ns", 0)

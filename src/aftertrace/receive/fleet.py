@@ -71,10 +71,11 @@ class _Marked:
 
 @dataclass(slots=True)
 class _Held:
-    """The coverage of one trace."""
+    """The coverage of one trace. ``marked``: all agents are told of it; else one had something of it for itself."""
 
     since: float
     asked: dict[str, AgentPart] = field(default_factory=dict)  # by agent; answered_s < 0: not yet
+    marked: bool = False
 
     def told(self) -> Coverage:
         had = [one for one in self.asked.values() if one.shipped or one.overwritten]
@@ -106,7 +107,7 @@ class Fleet:
             self._marked[trace] = _Held(now, {one.agent: one for one in known.agents})
         self._marks = [_Marked(mark, "", now - mark.age_s) for mark in self._ledger.recent_marks(wire.REMEMBER_S)]
         for one in self._marks:
-            self._marked.setdefault(one.mark.trace, _Held(one.made))
+            self._marked.setdefault(one.mark.trace, _Held(one.made)).marked = True
 
     # -- HTTP
 
@@ -196,10 +197,11 @@ class Fleet:
 
     def _mark(self, agent: Agent, mark: Mark) -> None:
         now = time.monotonic()
-        if mark.trace in self._marked and self._marked[mark.trace].asked:
-            return
         held = self._marked.pop(mark.trace, None) or _Held(now - mark.age_s)
         self._marked[mark.trace] = held
+        if held.marked and held.asked:
+            return
+        held.marked = True
         for one in self._alive():
             held.asked.setdefault(one.id, _silent(one))
         self._unsaved.add(mark.trace)

@@ -46,6 +46,7 @@ def _head(answer: dict[str, Any], console: Console) -> Iterator[str]:
         + ("" if answer["gaps"] or any(_says(one) for one in recorded) else ", no gaps")
     )
     yield console.dim(clip(f"{said}; {answer['steps']:,} steps", console.width))
+    yield from words.not_kept(answer, console)
     yield from words.missing(answer["coverage"], console)
 
 

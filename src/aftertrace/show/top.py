@@ -37,6 +37,7 @@ _LEVELS = ("shed", "calls", "lines")
 _NONE = "No process is recorded. Record one: aftertrace run -- python app.py"
 _GAP = "  "
 _NARROWEST = 30  # columns
+_BELOW_HEADER = 4  # lines that even a small window has: trouble, the table's head, the chosen process, keys
 
 
 @dataclass(frozen=True, slots=True)
@@ -352,6 +353,8 @@ def header(view: View, console: Console) -> list[str]:
     waiting = spool["files"] + spool["waiting"]
     spooled = f"spool {waiting:,} waiting, {size(spool['bytes'])}" if waiting else "spool empty"
     second = [held, reach, f"{counts['kept']:,} kept", spooled]
+    if counts.get("left_out"):  # an older agent has no limit
+        second.append(f"{counts['left_out']:,} left out ({size(agent.get('ration', {}).get('bytes_s', 0))}/s allowed)")
     if counts["dropped"]:
         second.append(f"{counts['dropped']:,} given up")
     return [console.bold(fit(first, width)), *flow(second, " · ", width)]
@@ -361,7 +364,8 @@ def screen(view: View, chosen: Chosen, console: Console, height: int, trouble: s
     """All of a terminal: ``height`` lines or fewer, each no wider than it. ``trouble``: why the view is an old one."""
     if console.width < _NARROWEST:
         return [fit(f"{_NARROWEST} columns are needed", console.width)][:height]
-    lines = [*header(view, console), console.bad(fit(trouble, console.width)) if trouble else ""]
+    about_agent = header(view, console)[: max(height - _BELOW_HEADER, 1)]
+    lines = [*about_agent, console.bad(fit(trouble, console.width)) if trouble else ""]
     if chosen.help:
         return _clipped(lines + _help(console), height, "q end  ? back", console)
     load = chosen.load(view)

@@ -115,7 +115,7 @@ class View:
     idle: tuple[tuple[str, int], ...]
 
     def to_json(self) -> dict[str, Any]:
-        names = ("agent", "pid", "uptime_s", "socket", "endpoint", "off", "memory", "spool", "counts")
+        names = ("agent", "pid", "uptime_s", "socket", "endpoint", "off", "memory", "ration", "spool", "counts")
         idle = [{"service": service, "pid": pid} for service, pid in self.idle]
         known = {name: self.agent[name] for name in names if name in self.agent}
         return {**known, "processes": [load.to_json() for load in self.loads], "idle": idle}

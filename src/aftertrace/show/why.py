@@ -32,7 +32,7 @@ _COLOURS = {"verified": "green", "likely": "yellow", "unknown": "red"}
 def render(answer: Part, console: Console) -> str:
     """The answer as WHY.md wants it."""
     lines = [_head(answer, console), *_group(answer, console), _recorded(answer, console)]
-    lines += words.missing(answer["coverage"], console)
+    lines += [*words.not_kept(answer, console), *words.missing(answer["coverage"], console)]
     lines += [*_found(_ABOVE, answer, console), *_cause(answer, console), *_found(_BELOW, answer, console)]
     rest = list(_rest(answer, console))
     if answer["finding"] is not None and answer["finding"]["kind"] in _WHOLE:

@@ -9,7 +9,7 @@ from typing import Any
 from aftertrace.reconstruct.text import printable, shorten
 from aftertrace.show.console import Console
 
-__all__ = ["clip", "missing", "moment", "pad", "path", "place", "printable", "shorten", "tidy"]
+__all__ = ["clip", "missing", "moment", "not_kept", "pad", "path", "place", "printable", "shorten", "tidy"]
 
 
 def path(full: str) -> str:
@@ -36,6 +36,15 @@ def missing(coverage: dict[str, Any], console: Console) -> Iterator[str]:
     """A line on the services whose agents did not give what they had recorded."""
     if coverage["agents"] is not None and coverage["missing"]:
         yield console.doubt(clip(coverage["says"], console.width))
+
+
+def not_kept(answer: dict[str, Any], console: Console) -> Iterator[str]:
+    """Of a request of which spans came but nothing was kept: why not, and what would keep the next."""
+    told = answer.get("not_kept")
+    if told:
+        yield console.bad("not kept: ") + clip(told["message"], console.width - 10)
+        if told.get("hint"):
+            yield "          " + console.dim(clip(told["hint"], console.width - 10))
 
 
 def pad(text: str, width: int) -> str:

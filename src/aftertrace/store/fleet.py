@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import pyarrow as pa
 
+from aftertrace.store import read
 from aftertrace.store.engine import Engine
 from aftertrace.wire.bundle import Coverage, coverage_from_json, coverage_to_json
 from aftertrace.wire.fleet import Mark
@@ -16,10 +17,12 @@ from aftertrace.wire.fleet import Mark
 # Ages by the server's clock: when the mark was received, whatever its sender's clock says.
 _MARKS = """
 SELECT trace_id, argMin(toString(trigger), time_ns) AS first, toUInt64(now() - min(received)) AS age
-FROM kept WHERE received > now() - {seconds:UInt32} GROUP BY trace_id ORDER BY age DESC LIMIT 20000
+FROM kept WHERE received > now() - {seconds:UInt32} AND trigger != 'neighbour'
+GROUP BY trace_id ORDER BY age DESC LIMIT 20000
 """
 _RECENT = "SELECT trace_id, data FROM coverage FINAL WHERE received > now() - {seconds:UInt32}"
 _OF_TRACE = "SELECT data FROM coverage FINAL WHERE trace_id = unhex({trace:String})"
+_OF_TRACES = f"SELECT trace_id, data FROM coverage FINAL WHERE {read.OF_MANY}"
 _RULES = """
 SELECT id, expression, made_ns, until_ns FROM keep_rules FINAL WHERE until_ns > {now:UInt64} ORDER BY made_ns, id
 """
@@ -50,6 +53,12 @@ def coverage(engine: Engine, trace_id: str) -> Coverage | None:
     """None: no agent was asked."""
     rows = engine.query(_OF_TRACE, {"trace": trace_id})
     return coverage_from_json(json.loads(rows[0]["data"])) if rows else None
+
+
+def coverages(engine: Engine, trace_ids: Sequence[str]) -> dict[str, Coverage]:
+    """By trace id, of those of which agents were asked."""
+    rows = engine.query(_OF_TRACES, {"traces": list(trace_ids)})
+    return {row["trace_id"].hex(): coverage_from_json(json.loads(row["data"])) for row in rows}
 
 
 def coverage_rows(found: Mapping[str, Coverage]) -> pa.Table:

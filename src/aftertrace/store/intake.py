@@ -15,6 +15,9 @@ _PIECE_BYTES = 1 << 20
 _MOST_PIECES = 4096
 SOURCE_BYTES = 16 << 20  # of one file
 _KEEP = "aftertrace.keep."
+_KEEP_FIELDS = {
+    f"{_KEEP}{name}" for name in ("trigger", "reason", "process_uid", "role", "route", "group", "title", "weight", "of")
+}
 _MOST_TEXT = 300  # code points of a route, or a title
 _MOST_WEIGHT = 1e9
 
@@ -119,7 +122,7 @@ def _keep(record: LogRecord) -> Keep:
         service=service,
         process_uid=_hex(uid, 32, "the process uid"),
         time_ns=record.time_ns,
-        attributes={name: value for name, value in record.attributes.items() if not name.startswith(_KEEP)},
+        attributes={name: value for name, value in record.attributes.items() if name not in _KEEP_FIELDS},
         role=str(role) if role in {"sibling", "neighbour"} else "failure",
         route=_short(said.get("route")),
         group=str(said["group"]) if named else group,

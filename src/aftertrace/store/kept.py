@@ -6,8 +6,8 @@ from collections import defaultdict
 from typing import Any
 
 from aftertrace.model import StatusCode
+from aftertrace.store.conditions import Conditions
 from aftertrace.store.engine import Engine
-from aftertrace.store.query import Conditions
 from aftertrace.store.read import Row
 from aftertrace.wire.bundle import KeptTrace, Trigger
 

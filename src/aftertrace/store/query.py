@@ -4,23 +4,27 @@ A term is a field, an operator and a value (quoted where it has spaces). Operato
 case), ``!~``; for duration and HTTP status also ``> >= < <=``. Terms on spans hold when any span of the trace fits
 (``!``: none does). Requests that were kept to be compared with others (role sibling, neighbour) are found only by
 ``role``; a group by as many digits of its id as one likes. Values reach the engine as parameters only.
+
+Behind the terms may stand a query in braces (`aftertrace.traceql`) on spans alone: ``since=15m { duration > 1s }``.
 """
 
 from __future__ import annotations
 
 import re
 import time
-from dataclasses import dataclass, field
-from datetime import datetime
+from dataclasses import dataclass
 
 from aftertrace.errors import UsageError
 from aftertrace.model import StatusCode
+from aftertrace.store import spansets
+from aftertrace.store.conditions import Conditions
+from aftertrace.traceql import moments
+from aftertrace.traceql.parse import parse as parse_spansets
+from aftertrace.traceql.tree import Query
 
 _TERM = re.compile(
     r'(?P<field>[a-z_.]+)(?P<op>!=|!~|>=|<=|=|~|>|<)(?:"(?P<quoted>(?:[^"\\]|\\.)*)"|(?P<bare>[^\s"]+))(?=\s|$)'
 )
-_DURATION = re.compile(r"(\d{1,9}(?:\.\d{1,9})?)(ns|us|ms|s|m|h|d)")
-_UNITS = {"ns": 1, "us": 10**3, "ms": 10**6, "s": 10**9, "m": 60 * 10**9, "h": 3600 * 10**9, "d": 86400 * 10**9}
 
 _SPAN_TEXT = {"service": "service", "name": "name", "route": "route", "error": "exception_type"}
 _KEEP_TEXT = {"trigger": "trigger", "reason": "reason", "role": "role"}
@@ -35,20 +39,6 @@ FIELDS: dict[str, tuple[str, ...]] = {
     "until": ("=",),
 }
 HINT = f"Fields: {', '.join(FIELDS)}. For example: service=orders status=error name~checkout since=15m"
-
-
-@dataclass(slots=True)
-class Conditions:
-    """SQL over the table ``kept``, one row for each trigger of a trace, joined with AND; values by parameter name."""
-
-    sql: list[str] = field(default_factory=list)
-    parameters: dict[str, object] = field(default_factory=dict)
-
-    def parameter(self, value: int | str) -> str:
-        """A placeholder for a value."""
-        name = f"p{len(self.parameters)}"
-        self.parameters[name] = value
-        return f"{{{name}:{'String' if isinstance(value, str) else 'UInt64'}}}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +62,9 @@ def parse(query: str, now_ns: int | None = None) -> Conditions:
         if query[position].isspace():
             position += 1
             continue
+        if query[position] in "{(":
+            conditions.sql.append(spansets.certain(_braces(query, position), conditions))
+            break
         match = _TERM.match(query, position)
         if match is None:
             raise _wrong(query, position, _no_term(query, position))
@@ -81,6 +74,11 @@ def parse(query: str, now_ns: int | None = None) -> Conditions:
     if not asks_role:
         conditions.sql.append("role = 'failure'")
     return conditions
+
+
+def _braces(query: str, position: int) -> Query:
+    """What stands from there on; positions in it are those in the whole query."""
+    return parse_spansets(" " * position + query[position:])
 
 
 def _no_term(query: str, position: int) -> str:
@@ -155,17 +153,14 @@ def _duration(conditions: Conditions, term: _Term) -> None:
 
 
 def _span_of_time(term: _Term) -> int:
-    match = _DURATION.fullmatch(term.value)
-    if match is None:
+    found = moments.duration(term.value)
+    if found is None:
         raise term.wrong(f"{term.value!r} is no span of time such as 250ms, 1.5s, 15m")
-    return int(float(match[1]) * _UNITS[match[2]])
+    return found
 
 
 def _moment(term: _Term, now_ns: int) -> int:
-    if _DURATION.fullmatch(term.value):
-        return max(0, now_ns - _span_of_time(term))
-    try:
-        moment = datetime.fromisoformat(term.value).astimezone()  # without a zone: this machine's
-        return max(0, int(moment.timestamp() * 10**6) * 1000)
-    except (ValueError, OverflowError):
-        raise term.wrong(f"{term.value!r} is neither a span of time such as 15m nor a time in ISO 8601") from None
+    found = moments.moment(term.value, now_ns)
+    if found is None:
+        raise term.wrong(f"{term.value!r} is neither a span of time such as 15m nor a time in ISO 8601")
+    return found

@@ -3,18 +3,32 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from pathlib import Path
 
 from aftertrace.errors import Ambiguous, NotFound, UsageError
 from aftertrace.model import LogRecord, Span
-from aftertrace.store import fleet, groups, intake, kept, query, read, recordings, reference, rows, schema
+from aftertrace.store import (
+    candidates,
+    fleet,
+    groups,
+    intake,
+    kept,
+    query,
+    read,
+    recordings,
+    reference,
+    rows,
+    schema,
+    several,
+)
 from aftertrace.store.engine import Engine
 from aftertrace.store.fleet import KeepRule
 from aftertrace.store.writer import Writer
+from aftertrace.traceql.tree import Query
 from aftertrace.wire import zstd
-from aftertrace.wire.bundle import Coverage, Group, KeptTrace, TraceData
+from aftertrace.wire.bundle import Candidate, Coverage, Group, KeptTrace, TraceData
 from aftertrace.wire.fleet import Mark
 
 _SHORTEST = 4  # digits of a prefix
@@ -141,6 +155,20 @@ class Store:
     def kept(self, limit: int, query_text: str = "") -> list[KeptTrace]:
         """Kept traces that fit the query (``store/query.py``), the last kept first. Raises UsageError."""
         return kept.page(self._engine, query.parse(query_text), limit)
+
+    def candidates(
+        self, query: Query, between: tuple[int, int], after: Candidate | None, limit: int
+    ) -> list[Candidate]:
+        """Kept requests of that time that may hold what is asked for, newest first, behind one of them."""
+        return candidates.page(self._engine, query, between, after, limit)
+
+    def count(self, query: Query, between: tuple[int, int]) -> tuple[int, int]:
+        """(how many of that time may hold it, how many were kept)"""
+        return candidates.count(self._engine, query, between)
+
+    def skeletons(self, trace_ids: Sequence[str], *, code: bool) -> Iterator[TraceData]:
+        """What each is rebuilt from, without logs, keeps and sources; without ``code`` spans alone."""
+        return several.skeletons(self._engine, trace_ids, code=code)
 
     def groups(self, since_ns: int, until_ns: int, limit: int) -> list[Group]:
         """Failure groups of that time, the last that failed first."""

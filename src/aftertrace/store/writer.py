@@ -13,6 +13,7 @@ import pyarrow as pa
 from aftertrace.errors import Unavailable
 
 _GROUP_BYTES = 64 << 20
+_LAST = "kept"  # what is listed can be opened, whatever is written together
 _WAITING_BYTES = 256 << 20  # beyond it senders are asked to come again
 
 type Tables = dict[str, pa.Table]
@@ -94,8 +95,8 @@ class Writer:
             for name, rows in batch.tables.items():
                 tables[name].append(rows)
         try:
-            for name, parts in tables.items():
-                self._insert(name, pa.concat_tables(parts))
+            for name in sorted(tables, key=_LAST.__eq__):
+                self._insert(name, pa.concat_tables(tables[name]))
         except Exception as error:  # whatever it is: the sender waits for an answer, and the thread must live on
             if len(group) == 1:
                 group[0].done.set_exception(error)

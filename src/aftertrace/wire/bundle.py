@@ -102,6 +102,14 @@ class KeptTrace:
     triggers: list[Trigger]  # in time order
 
 
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A kept request that may hold what was asked for; ``time_ns``: when it was first kept."""
+
+    trace_id: str
+    time_ns: int
+
+
 def span_to_json(span: Span, resource: int) -> dict[str, Any]:
     """A span; ``resource`` is its index in the bundle's list of resources."""
     return {

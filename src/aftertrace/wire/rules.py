@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 
 from aftertrace.errors import UsageError
 from aftertrace.model import AttributeValue, Span, StatusCode
@@ -61,6 +62,11 @@ class Rule:
     def may_fit(self, service: str) -> bool:
         """Whether spans of a service need be looked at."""
         return all(_text(term, [service]) for term in self.terms if term.field == "service")
+
+    def may_hold(self, records: bytes, lasted: int | None) -> bool:
+        """Whether a span need be put together: from the bytes of its records, which hold each text as it is, and about
+        how long it lasted (ns; None: not known)."""
+        return all(_may_hold(term, records, lasted) for term in self.terms)
 
     def fits(self, span: Span, now_ns: int = 0) -> bool:
         """Whether every term holds of it. One that has not ended lasted until ``now_ns``."""
@@ -163,6 +169,33 @@ def _holds(term: Term, span: Span, now_ns: int) -> bool:
             return _COMPARE[term.op]((span.end_ns or now_ns) - span.start_ns, term.number)
         case _:
             return _attribute(term, told[term.field]) if term.field in told else term.op.startswith("!")
+
+
+_PLAIN = re.compile(r"[A-Za-z_/][\w./:{}<>-]*", re.ASCII)
+_WORDS = {"true", "false", "none"}  # what no text need be
+_BLUR, _BLUR_NS = 1.05, 1_000_000  # of how long it lasted, by another clock
+
+
+@lru_cache(1024)
+def _needle(value: str) -> bytes:
+    """What stands in the records if a text is this; b"": nothing need."""
+    words = value.split()
+    last = words[-1] if words else ""  # a route may be put together of method and path
+    plain = _PLAIN.fullmatch(last) and last.lower() not in _WORDS and _number(last) is None
+    return last.encode() if plain else b""
+
+
+def _may_hold(term: Term, records: bytes, lasted: int | None) -> bool:
+    """False only where the term cannot hold."""
+    if term.field == "duration":
+        if lasted is None:
+            return True
+        if term.op.startswith(">"):
+            return lasted * _BLUR + _BLUR_NS >= term.number
+        return lasted / _BLUR - _BLUR_NS <= term.number
+    if term.op != "=" or term.field in {"service", "status"}:
+        return True
+    return _needle(term.value) in records
 
 
 def _text(term: Term, texts: list[str]) -> bool:

@@ -3,27 +3,47 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from aftertrace.cli.demo.processes import DemoFailed, Shop
+from aftertrace.cli.demo.processes import DemoFailed, Process, Shop
 from aftertrace.cli.demo.stage import Row, Stage
 from aftertrace.cli.demo.variants import Truth
 
-CUSTOMERS = 14
+FAULTS = (1, 2, 3, 4, 5, 6)
+KILLS = 6
+CUSTOMERS = 14  # from ten requests on a route is known well enough that some of it are unusual
+
+
+@dataclass(frozen=True, slots=True)
+class Happened:
+    """A fault that customers met: what they saw, and where in its service's log that begins and ends."""
+
+    truth: Truth
+    report: dict[str, Any]
+    log: Process
+    begin: int
+    end: int
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """A fault that happened: what was kept of it, and what ``why`` said."""
+    """What was kept of a fault, and what ``why`` said."""
 
-    truth: Truth
-    report: dict[str, Any]  # what the customer saw
+    happened: Happened
     row: Row  # of `ls`
     why: dict[str, Any]
     problem: str  # how the answer misses the truth, "" when it names it
+
+    @property
+    def truth(self) -> Truth:
+        return self.happened.truth
+
+    @property
+    def abstains(self) -> bool:
+        """It gives no cause, or is not sure of it."""
+        return bool(self.problem) and not _verified(self.why)
 
     @property
     def trace_id(self) -> str:
@@ -39,7 +59,7 @@ class Outcome:
             "fault": self.truth.fault,
             "truth": self.truth.to_json(),
             "trace_id": self.trace_id,
-            "customer_saw": self.report,
+            "customer_saw": self.happened.report,
             "cause": self.why.get("cause"),
             "problem": self.problem,
         }
@@ -51,29 +71,42 @@ def customers(shop: Shop, count: int = CUSTOMERS) -> dict[str, int]:
     return answered
 
 
-def play(stage: Stage, shop: Shop, fault: int) -> Outcome:
-    """Makes a fault happen and asks why. Raises DemoFailed if it was not kept; a wrong answer is in ``problem``."""
+def happen(shop: Shop, fault: int) -> Happened:
+    """Makes a fault happen. Raises DemoFailed if the customers could not do what they meant to."""
     truth = shop.variant.truths[fault]
-    known = {row["trace_id"] for row in stage.kept()}
-    happen: Callable[[], dict[str, Any]] = (
-        shop.kill_in_request if fault == 6 else lambda: shop.traffic("fault", str(fault))
-    )
-    report = happen()
-    row = stage.wait_kept(known, truth)
+    log = shop.of_service(truth.raised_in or truth.service)
+    begin = len(log.log_text())
+    if fault != KILLS:
+        report = shop.traffic("fault", str(fault))
+        return Happened(truth, report, log, begin, len(log.log_text()))
+    report = shop.kill_in_request()
+    end = len(log.log_text())
+    shop.restart("back")
+    return Happened(truth, report, log, begin, end)
+
+
+def ask(stage: Stage, shop: Shop, happened: Happened, row: Row) -> Outcome:
+    """What ``why`` says; a wrong answer is in ``problem``."""
     why = stage.answer("why", row["trace_id"])
-    return Outcome(truth, report, row, why, miss(why, truth, shop.variant.root))
+    return Outcome(happened, row, why, miss(why, happened.truth, shop.variant.root))
 
 
 def miss(why: dict[str, Any], truth: Truth, root: Path) -> str:
-    """How an answer of ``why`` misses the ground truth, in a sentence; "" when it names service, line and value."""
+    """How an answer of ``why`` misses the ground truth, in a sentence; "" when service, line and value are verified."""
     cause = why.get("cause") or {}
     found = (cause.get("service"), cause.get("path"), cause.get("line"))
     wanted = (truth.service, str(root / truth.path), truth.line)
     if found != wanted:
         return f"the cause is {truth.service} {truth.path}:{truth.line}, `why` says {_place(cause)}"
+    if not _verified(why):
+        return f"`why` is not sure of {truth.service} {truth.path}:{truth.line}: {cause['status']}"
     if truth.name and not _names_value(why, truth):
         return f"`why` does not say that {truth.name} was {json.dumps(truth.value)}"
     return ""
+
+
+def _verified(why: dict[str, Any]) -> bool:
+    return (why.get("cause") or {}).get("status") == "verified"
 
 
 def _place(cause: dict[str, Any]) -> str:

@@ -210,6 +210,9 @@ class Shop:
     def service(self, role: str) -> dict[str, Any]:
         return next(one for one in self.services if one["role"] == role)
 
+    def of_service(self, name: str) -> Process:
+        return next(one for one in self.by_role.values() if one.name == name)
+
     def restart(self, role: str) -> None:
         """A service that has ended, once more, until it answers. Raises Unavailable."""
         self._start_one(role)

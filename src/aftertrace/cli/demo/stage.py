@@ -8,21 +8,26 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
 
-from aftertrace.cli import client
+from aftertrace.cli import client, status
 from aftertrace.cli.demo import variants
 from aftertrace.cli.demo.processes import DemoFailed, Process, Processes, Shop, free_ports, wait_until
 from aftertrace.cli.demo.sources import shop_sources
 from aftertrace.cli.demo.variants import Truth
 from aftertrace.errors import Unavailable
+from aftertrace.explain import ls
 from aftertrace.settings import Settings, from_environment
+from aftertrace.show.console import Console
 
-KEPT_SECONDS = 30.0  # from a failure until it can be asked for
-SETTLED_SECONDS = 2.0  # a kept request that did not grow for so long is whole
+KEPT_SECONDS = 60.0  # from a failure until it can be asked for
+GIVEN_UP_SECONDS = 10.0  # nothing came for so long: nothing will
+POLL_SECONDS = 0.3
+SETTLED_SECONDS = 2.0  # kept requests that did not grow for so long are whole
+COMPANY_TOO = "role!=-"  # also what is kept to be compared with
 COMMAND_SECONDS = 60.0
 TRIES = 3  # to get ports: somebody may take them between our look and the server's start
 RECORDED = ("--level", "lines", "--budget", "100%")
@@ -93,41 +98,42 @@ class Stage:
         shop.start(free_ports(3))
         return shop
 
-    def kept(self) -> list[Row]:
+    def kept(self, query: str = "") -> list[Row]:
         """The kept requests, newest first, as ``ls --json`` gives them."""
-        rows: list[Row] = client.ask("ls", settings=self.settings, limit=500)["traces"]
+        rows: list[Row] = client.ask("ls", settings=self.settings, query=query, limit=ls.MOST)["traces"]
         return rows
 
-    def wait_kept(self, known: set[str], truth: Truth) -> Row:
-        """The request that was kept since ``known`` because of the service in which the fault shows. DemoFailed."""
-        service = truth.raised_in or truth.service
-        deadline = time.monotonic() + KEPT_SECONDS
-        while time.monotonic() < deadline:
-            for row in self.kept():
-                if row["trace_id"] not in known and service in {one["service"] for one in row["triggers"]}:
-                    return self._settled(row)
-            time.sleep(0.2)
-        raise DemoFailed(
-            "demo-not-kept",
-            f"Fault {truth.fault} happened, but no request of {service} was kept within {KEPT_SECONDS:.0f} s.",
-            f"Logs: {self.processes.logs}",
-        )
-
-    def _settled(self, row: Row) -> Row:
-        """The same row, once it has not grown for a while: other services may still be sending."""
+    def wait_kept(self, known: set[str], truths: Iterable[Truth]) -> dict[int, Row]:
+        """By fault the request that was kept since ``known`` because of it, once nothing more comes; without the faults
+        of which none was kept in time."""
+        wanted, before = list(truths), ""
         since, deadline = time.monotonic(), time.monotonic() + KEPT_SECONDS
-        while time.monotonic() < min(since + SETTLED_SECONDS, deadline):
-            time.sleep(0.2)
-            now = next((one for one in self.kept() if one["trace_id"] == row["trace_id"]), row)
-            if (now["spans"], now["services"], now["triggers"]) != (row["spans"], row["services"], row["triggers"]):
-                row, since = now, time.monotonic()
-        return row
+        while True:
+            rows = self.kept(COMPANY_TOO)
+            fresh = [row for row in rows if row["trace_id"] not in known]
+            found = {one.fault: row for one in wanted if (row := because_of(one, fresh)) is not None}
+            now = json.dumps([(row["trace_id"], row["spans"], row["services"], row["triggers"]) for row in rows])
+            if now != before or len(rows) < self._agent_kept():
+                before, since = now, time.monotonic()
+            quiet = time.monotonic() - since
+            if (
+                quiet >= (SETTLED_SECONDS if len(found) == len(wanted) else GIVEN_UP_SECONDS)
+                or time.monotonic() > deadline
+            ):
+                return found
+            time.sleep(POLL_SECONDS)
 
-    def run(self, *words: str, stdin: str = "") -> str:
-        """What one of our commands prints. Raises DemoFailed when it fails."""
+    def _agent_kept(self) -> int:
+        """How many requests the agent keeps; those that cannot be asked for yet are among them."""
+        return int(status.ask(Path(self.settings.agent_socket))["counts"]["kept"])
+
+    def run(self, *words: str, stdin: str = "", console: Console | None = None) -> str:
+        """What one of our commands prints, as on that console. Raises DemoFailed when it fails."""
+        shown = {} if console is None else {"COLUMNS": str(console.width)}
+        shown |= {"FORCE_COLOR": "1"} if console is not None and console.colour else {}
         done = subprocess.run(
             aftertrace(*words),
-            env=self.env,
+            env=self.env | shown,
             cwd=self.directory,
             input=stdin,
             capture_output=True,
@@ -152,6 +158,19 @@ class Stage:
         return (
             f"{asked}AFTERTRACE_AGENT_SOCKET={self.settings.agent_socket} " if words in {"status", "doctor"} else asked
         )
+
+
+def because_of(truth: Truth, rows: Iterable[Row]) -> Row | None:
+    """The row that was kept because of a fault: of several the slowest for latency, else the first."""
+
+    def fits(row: Row) -> bool:
+        why = [one["service"] for one in row["triggers"] if one["trigger"] == truth.trigger]
+        return row["name"] == truth.request and bool(why) and truth.raised_in in {"", *why}
+
+    found = [row for row in rows if fits(row)]
+    if truth.trigger == "latency":
+        return max(found, key=lambda row: int(row["duration_ns"]), default=None)
+    return min(found, key=lambda row: int(row["time_ns"]), default=None)
 
 
 def record(service: str, command: Sequence[str]) -> list[str]:

@@ -42,6 +42,8 @@ class Truth:
     raised_in: str = ""
     exception: str = ""
     shown: str = ""  # what the exception's message shows
+    request: str = ""  # in which it shows, like POST /checkout
+    trigger: str = ""  # that keeps this request
 
     def to_json(self) -> dict[str, Any]:
         return {name: getattr(self, name) for name in self.__slots__}

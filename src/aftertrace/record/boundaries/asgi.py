@@ -14,6 +14,7 @@ from types import ModuleType
 from typing import Any
 
 from aftertrace._native import AsgiRequest, asgi_passes
+from aftertrace.record import propagation  # noqa: F401  # tells the native request how a caller's context is read
 from aftertrace.record.boundaries.calls import Missing, guarded, patch, step_aside, unseen
 from aftertrace.record.boundaries.state import ledger
 
