@@ -7,6 +7,7 @@ from concurrent.futures import Future
 
 import httpx
 import pytest
+from google.protobuf.json_format import Parse
 from google.rpc import error_details_pb2, status_pb2
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest, ExportLogsServiceResponse
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
@@ -123,8 +124,12 @@ def test_failures_are_answered_in_kind(path, headers, status, kind):
     assert answer.status_code == status
     assert answer.headers["content-type"] == kind
     assert "retry-after" not in answer.headers
-    read = json.loads if kind == "application/json" else status_pb2.Status.FromString
-    assert read(answer.content)
+    said = (
+        status_pb2.Status.FromString(answer.content) if "json" not in kind else Parse(answer.text, status_pb2.Status())
+    )
+    bad = error_details_pb2.BadRequest()
+    assert [one.Unpack(bad) for one in said.details] == [True] * (status == 400)
+    assert [one.description for one in bad.field_violations] == [said.message] * (status == 400)
 
 
 def test_content_type_parameters_are_understood():

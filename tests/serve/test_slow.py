@@ -30,9 +30,10 @@ HEAD = b"POST /v1/traces HTTP/1.1\r\nHost: localhost\r\nContent-Type: applicatio
 WAIT_S = 60
 
 
-@pytest.fixture(scope="module")
-def hasty(tmp_path_factory):
-    running = Server(tmp_path_factory.mktemp("hasty") / "store", changed=PATIENCE)
+@pytest.fixture(scope="module", params=["", "import sys; sys.modules['httptools'] = None"], ids=["httptools", "h11"])
+def hasty(request, tmp_path_factory):
+    """With either of the two parsers that uvicorn may find."""
+    running = Server(tmp_path_factory.mktemp("hasty") / "store", changed=request.param + PATIENCE)
     yield running
     assert running.end() == 0
 

@@ -22,6 +22,7 @@ _CODES = {400: 3, 401: 16, 403: 7, 404: 5, 405: 12, 408: 4, 413: 8, 415: 3, 429:
 _INTERNAL = 13
 _RETRYABLE = {429, 503}
 _RETRY_INFO = "type.googleapis.com/google.rpc.RetryInfo"
+_BAD_REQUEST = "type.googleapis.com/google.rpc.BadRequest"
 _HEADERS = {
     401: {"WWW-Authenticate": "Bearer"},
     408: {"Connection": "close"},  # what is left of the body would be taken for the next request
@@ -56,17 +57,26 @@ def _field(number: int, content: bytes) -> bytes:
 
 def encode(http_status: int, message: str) -> bytes:
     """``Status{code = 1: int32, message = 2: string, details = 3: Any}`` as protobuf."""
-    out = b"\x08" + _varint(code(http_status)) + _field(2, message.encode("utf-8", "replace"))
+    text = message.encode("utf-8", "replace")
+    out = b"\x08" + _varint(code(http_status)) + _field(2, text)
     if http_status in _RETRYABLE:  # RetryInfo{retry_delay = 1: Duration{seconds = 1}}
-        delay = _field(1, b"\x08" + _varint(RETRY_AFTER_S))
-        out += _field(3, _field(1, _RETRY_INFO.encode()) + _field(2, delay))
+        out += _detail(_RETRY_INFO, _field(1, b"\x08" + _varint(RETRY_AFTER_S)))
+    if http_status == 400:  # BadRequest{field_violations = 1: {description = 2}}
+        out += _detail(_BAD_REQUEST, _field(1, _field(2, text)))
     return out
+
+
+def _detail(kind: str, content: bytes) -> bytes:
+    """``Any{type_url = 1, value = 2}``."""
+    return _field(3, _field(1, kind.encode()) + _field(2, content))
 
 
 def _json(http_status: int, message: str) -> bytes:
     said: dict[str, Any] = {"code": code(http_status), "message": message}
     if http_status in _RETRYABLE:
         said["details"] = [{"@type": _RETRY_INFO, "retryDelay": f"{RETRY_AFTER_S}s"}]
+    if http_status == 400:
+        said["details"] = [{"@type": _BAD_REQUEST, "fieldViolations": [{"description": message}]}]
     return json.dumps(said).encode()
 
 
