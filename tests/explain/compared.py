@@ -3,7 +3,7 @@ with."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -33,6 +33,10 @@ class Requests:
             if one.trace_id == trace_id:
                 return one
         raise NotFound("no-such-trace", f"Trace {trace_id} is not there.", "")
+
+    def traces(self, trace_ids: Sequence[str]) -> Iterator[TraceData]:
+        known = {one.trace_id: one for one in (*self.failing, *self.healthy)}
+        return (known.get(one, TraceData(one)) for one in trace_ids)
 
     def resolve(self, given: str, /) -> str:
         return next(one.trace_id for one in (*self.failing, *self.healthy) if one.trace_id.startswith(given))

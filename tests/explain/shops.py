@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -54,6 +54,9 @@ class Traces:
         if trace_id not in self._traces:
             raise NotFound("no-such-trace", f"Trace {trace_id} is not here.", "")
         return self._traces[trace_id]
+
+    def traces(self, trace_ids: Sequence[str]) -> Iterator[TraceData]:
+        return (self._traces.get(one, TraceData(one)) for one in trace_ids)
 
     def resolve(self, given: str, /) -> str:
         return next(one for one in self._traces if one.startswith(given))

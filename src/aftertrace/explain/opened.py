@@ -20,6 +20,9 @@ class Opened:
             raise NotFound("no-such-trace", f"Trace {trace_id} is not in this file.", "It holds one trace.")
         return self._trace
 
+    def traces(self, trace_ids: Sequence[str]) -> Iterator[TraceData]:
+        return (self._trace if one == self._trace.trace_id else TraceData(one) for one in trace_ids)
+
     def resolve(self, given: str) -> str:  # noqa: ARG002  # there is one
         return self._trace.trace_id
 

@@ -17,6 +17,9 @@ class Sources(Protocol):
     def trace(self, trace_id: str) -> TraceData:
         """All of one trace, by its full id. NotFound: nothing is known of it."""
 
+    def traces(self, trace_ids: Sequence[str]) -> Iterator[TraceData]:
+        """All of each, in their order; of one that is not known there is nothing in it."""
+
     def resolve(self, given: str, /) -> str:
         """The full id of the trace that is meant, by whatever one has of it. UsageError, NotFound, Ambiguous."""
 

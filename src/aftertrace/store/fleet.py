@@ -21,7 +21,6 @@ FROM kept WHERE received > now() - {seconds:UInt32} AND trigger != 'neighbour'
 GROUP BY trace_id ORDER BY age DESC LIMIT 20000
 """
 _RECENT = "SELECT trace_id, data FROM coverage FINAL WHERE received > now() - {seconds:UInt32}"
-_OF_TRACE = "SELECT data FROM coverage FINAL WHERE trace_id = unhex({trace:String})"
 _OF_TRACES = f"SELECT trace_id, data FROM coverage FINAL WHERE {read.OF_MANY}"
 _RULES = """
 SELECT id, expression, made_ns, until_ns FROM keep_rules FINAL WHERE until_ns > {now:UInt64} ORDER BY made_ns, id
@@ -47,12 +46,6 @@ def recent_marks(engine: Engine, seconds: float) -> list[Mark]:
 def recent_coverage(engine: Engine, seconds: float) -> dict[str, Coverage]:
     rows = engine.query(_RECENT, {"seconds": int(seconds)})
     return {row["trace_id"].hex(): coverage_from_json(json.loads(row["data"])) for row in rows}
-
-
-def coverage(engine: Engine, trace_id: str) -> Coverage | None:
-    """None: no agent was asked."""
-    rows = engine.query(_OF_TRACE, {"trace": trace_id})
-    return coverage_from_json(json.loads(rows[0]["data"])) if rows else None
 
 
 def coverages(engine: Engine, trace_ids: Sequence[str]) -> dict[str, Coverage]:

@@ -12,26 +12,25 @@ from aftertrace.wire.bundle import events_from_json, links_from_json
 type Row = dict[str, Any]
 
 # Of one trace, or of several: put in the place of the other.
-OF_ONE = "trace_id = unhex({trace:String})"
 OF_MANY = "trace_id IN (SELECT toFixedString(unhex(arrayJoin({traces:Array(String)})), 16))"
 
 SPANS = f"""
 SELECT trace_id, span_id, parent_id, name, kind, start_ns, end_ns, resource, status, status_message, attributes, events,
     links, scope, trace_state, flags
-FROM spans FINAL WHERE {OF_ONE} ORDER BY start_ns, span_id
+FROM spans FINAL WHERE {OF_MANY} ORDER BY start_ns, span_id
 """
-LOGS = """
+LOGS = f"""
 SELECT trace_id, time_ns, span_id, severity, resource, body, event_name, attributes, scope
-FROM logs FINAL WHERE trace_id = unhex({trace:String}) ORDER BY time_ns, digest
+FROM logs FINAL WHERE {OF_MANY} ORDER BY time_ns, digest
 """
 PIECES = f"""
 SELECT trace_id, recording_id, piece, pieces, process_uid, service, content
-FROM recordings FINAL WHERE {OF_ONE} ORDER BY recording_id, piece
+FROM recordings FINAL WHERE {OF_MANY} ORDER BY recording_id, piece
 """
-KEEPS = """
+KEEPS = f"""
 SELECT trace_id, trigger, process_uid, time_ns, reason, service, attributes, role, route, group_id, title, weight,
     of_trace, version
-FROM kept FINAL WHERE trace_id = unhex({trace:String}) ORDER BY time_ns, trigger, process_uid
+FROM kept FINAL WHERE {OF_MANY} ORDER BY time_ns, trigger, process_uid
 """
 SOURCES = """
 SELECT sha256, content FROM sources FINAL

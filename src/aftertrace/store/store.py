@@ -16,8 +16,6 @@ from aftertrace.store import (
     intake,
     kept,
     query,
-    read,
-    recordings,
     reference,
     rows,
     schema,
@@ -27,7 +25,6 @@ from aftertrace.store.engine import Engine
 from aftertrace.store.fleet import KeepRule
 from aftertrace.store.writer import Writer
 from aftertrace.traceql.tree import Query
-from aftertrace.wire import zstd
 from aftertrace.wire.bundle import Candidate, Coverage, Group, KeptTrace, TraceData
 from aftertrace.wire.fleet import Mark
 
@@ -93,25 +90,14 @@ class Store:
 
     def trace(self, trace_id: str) -> TraceData:
         """All that is known of a trace, by its full id. Raises NotFound."""
-        of_trace = {"trace": trace_id}
-        resources = read.Resources()
-        spans = [read.span(row, resources) for row in self._engine.query(read.SPANS, of_trace)]
-        logs = [read.log(row, resources) for row in self._engine.query(read.LOGS, of_trace)]
-        keeps = [read.keep(row) for row in self._engine.query(read.KEEPS, of_trace)]
-        pieces = self._engine.query(read.PIECES, of_trace, raw=("content",))
-        if not (spans or logs or keeps or pieces):
+        (found,) = several.traces(self._engine, [trace_id])
+        if not (found.spans or found.logs or found.keeps or found.recordings or found.problems):
             raise NotFound("no-such-trace", f"Nothing is known of trace {trace_id}.", _HINT)
-        whole, problems = recordings.assemble(pieces)
-        covered = fleet.coverage(self._engine, trace_id)
-        return TraceData(trace_id, spans, logs, whole, self._sources(whole), keeps, problems, covered)
+        return found
 
-    def _sources(self, whole: list[bytes]) -> dict[str, str]:
-        hashes = recordings.source_hashes(whole)
-        found = self._engine.query(read.SOURCES, {"hashes": hashes}, raw=("content",)) if hashes else []
-        return {
-            row["sha256"].hex(): recordings.source_text(zstd.decompress(row["content"], intake.SOURCE_BYTES))
-            for row in found
-        }
+    def traces(self, trace_ids: Sequence[str]) -> Iterator[TraceData]:
+        """All that is known of each; of one that is not known there is nothing in it."""
+        return several.traces(self._engine, trace_ids)
 
     def resolve(self, given: str) -> str:
         """The trace id that is meant: its own digits or some of the first, a span id, a link or log line that holds

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
 
 from aftertrace.errors import AftertraceError
 from aftertrace.explain.question import Sources
 from aftertrace.explain.scene.scene import Scene
 from aftertrace.reconstruct.build import build
 from aftertrace.reconstruct.execution import Execution
-from aftertrace.wire.bundle import Group
+from aftertrace.wire.bundle import Group, TraceData
 
 SIBLINGS, NEIGHBOURS, MEMBERS = 24, 12, 24
 _MOST_GROUPS = 1000
+_AT_ONCE = 8  # fetched
 _MOST_HELD = 64  # of all of them: each is a whole execution
 _MOST_STEPS, _LEAST = 300_000, 3  # of each kind: to build 40,000 takes a second; so many requests in any case
 
@@ -30,6 +32,7 @@ class Company:
         self._sources = sources
         self._trace = trace_id
         self._scenes: dict[str, Scene | None] = {}
+        self._fetched: dict[str, TraceData] = {}  # and not built yet
         self._ids: dict[str, list[str]] = {}
         self._left_out: dict[str, int] = {}
 
@@ -60,27 +63,36 @@ class Company:
         """How many were not looked at, because those before them are so long."""
         return self._left_out.get(kind, 0)
 
-    def _built(self, kind: str, ids: Iterable[str]) -> Iterator[Scene]:
+    def _built(self, kind: str, ids: Sequence[str]) -> Iterator[Scene]:
         steps, count = 0, 0
         self._left_out[kind] = 0
-        for one in ids:
+        for place, one in enumerate(ids):
             if (steps >= _MOST_STEPS and count >= _LEAST) or (
                 one not in self._scenes and len(self._scenes) >= _MOST_HELD
             ):
                 self._left_out[kind] += 1
                 continue
             if one not in self._scenes:
-                self._scenes[one] = self._build(one)
+                if one not in self._fetched:
+                    self._fetch([other for other in ids[place : place + _AT_ONCE] if other not in self._scenes])
+                self._scenes[one] = _scene(self._fetched.pop(one, None))
             scene = self._scenes[one]
             if scene is not None:
                 steps, count = steps + len(scene.execution.steps), count + 1
                 yield scene
 
-    def _build(self, trace_id: str) -> Scene | None:
-        """None: it is gone, or its recording cannot be read; a comparison does without it."""
-        if self._sources is None:
-            return None
-        try:
-            return Scene(build(self._sources.trace(trace_id)))
-        except AftertraceError:
-            return None
+    def _fetch(self, trace_ids: list[str]) -> None:
+        """Several at once: a query costs milliseconds, whatever it brings."""
+        if self._sources is not None:
+            with suppress(AftertraceError):
+                self._fetched |= {one.trace_id: one for one in self._sources.traces(trace_ids)}
+
+
+def _scene(trace: TraceData | None) -> Scene | None:
+    """None: it is gone, or its recording cannot be read; a comparison does without it."""
+    if trace is None or not (trace.spans or trace.recordings):
+        return None
+    try:
+        return Scene(build(trace))
+    except AftertraceError:
+        return None
