@@ -24,6 +24,7 @@ from .conftest import Server
 
 EXPORT = "/opentelemetry.proto.collector.trace.v1.TraceService/Export"
 WAIT_S = 60
+AGAIN = {grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED}  # exporters send what ended so again
 BUSY = """
 from aftertrace.receive import budget
 budget.IN_FLIGHT = 1000
@@ -196,7 +197,7 @@ def test_who_is_served_when_it_ends_is_answered(tmp_path):
                     if error is None:
                         taken.add(one)
                     else:
-                        assert error.code() == grpc.StatusCode.UNAVAILABLE
+                        assert error.code() in AGAIN  # it was not begun with
                         sending = False
         ended.join(WAIT_S)
         assert not ended.is_alive()
