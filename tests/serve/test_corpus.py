@@ -364,7 +364,11 @@ def test_values_keep_their_types(sender, kind):
 # -- the same over gRPC
 
 
-@pytest.mark.parametrize("body", [GOOD.replace(b"NAMENAME", b"\xff\xfe\xfd\xfc" * 2), as_json(GOOD), GOOD[:-1]])
+@pytest.mark.parametrize(
+    "body",
+    [GOOD.replace(b"NAMENAME", b"\xff\xfe\xfd\xfc" * 2), as_json(GOOD), GOOD[:-1]],
+    ids=["no text", "JSON", "truncated"],
+)
 def test_grpc_refuses_the_same(sender, body):
     with grpc.insecure_channel(sender.server.grpc.removeprefix("http://")) as made:
         with pytest.raises(grpc.RpcError) as caught:
