@@ -1,4 +1,4 @@
-"""`aftertrace why` held against twelve planted bugs whose true line is known (examples/bugs).
+"""`aftertrace why` held against twenty planted bugs whose true line is known (examples/bugs).
 
     python benchmarks/bugs.py [--only NAME ...] [--healthy 150] [--json] [--export DIR]
 
@@ -11,6 +11,10 @@ Each program runs with a server and an agent of its own, every service under `af
     wrong      another line is the cause
     not kept   no trigger kept the failing request
     failed     the program or a command did not do what it should (its message is shown)
+
+Eight of them are held out: await_forgotten, double_charge, flag_subject, lock_order, narrow_except, shared_default,
+tenant_filter and version_order were written on 2026-11-25 without knowledge of the finders, which were built with the
+other twelve at hand. Their figures are given by themselves.
 
 A line other than the true one that is called verified is counted by itself: there must be none. What is measured is the
 aftertrace that this interpreter has installed: its server, agent and recorder are started without PYTHONPATH.
@@ -41,6 +45,18 @@ from aftertrace.errors import AftertraceError  # noqa: E402
 
 HEALTHY = 150  # requests: a route's own p99 must be known before one is slow for it
 KEPT_SECONDS = 20.0
+HELD_OUT = frozenset(
+    {
+        "await_forgotten",
+        "double_charge",
+        "flag_subject",
+        "lock_order",
+        "narrow_except",
+        "shared_default",
+        "tenant_filter",
+        "version_order",
+    }
+)
 RESULTS = ("first", "three", "abstained", "wrong", "not kept", "failed")
 
 type Place = tuple[str, str, int]  # service, path inside the program, line
@@ -216,10 +232,16 @@ def table(results: list[Result]) -> Iterator[str]:
         start = f"{one.bug:16} {one.kind:10} {one.result:9}{mark} {one.status or '-':9} {one.near or '-':9}"
         took = f"{one.why_seconds:.1f} s" if one.why else "-"
         yield f"{start} {value:6} {took:>6} {said:34} {one.truth}"
-    counts = Counter(one.result for one in results)
     yield ""
-    yield ", ".join(f"{name} {counts[name]}" for name in RESULTS if counts[name]) + f" of {len(results)}"
+    if held_out := [one for one in results if one.bug in HELD_OUT]:
+        yield f"held out: {_counted(held_out)}"
+    yield _counted(results)
     yield f"wrong lines called verified: {sum(one.wrong_verified for one in results)} (must be 0)"
+
+
+def _counted(results: list[Result]) -> str:
+    counts = Counter(one.result for one in results)
+    return ", ".join(f"{name} {counts[name]}" for name in RESULTS if counts[name]) + f" of {len(results)}"
 
 
 def run(wanted: list[str], healthy: int, export: Path | None) -> Iterator[Result]:

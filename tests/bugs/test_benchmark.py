@@ -96,6 +96,18 @@ def test_the_table_counts_wrong_verified_lines() -> None:
     assert lines[-2:] == ["first 1, wrong 1, not kept 1 of 3", "wrong lines called verified: 1 (must be 0)"]
 
 
+def test_what_is_held_out_is_counted_by_itself() -> None:
+    results = [
+        bugs.Result("lock_order", "slow", "a/b.py:1", "abstained", "unknown"),
+        bugs.Result("timezone", "exception", "a/b.py:1", "first", "verified", "a/b.py:1"),
+    ]
+    assert list(bugs.table(results))[-3:-1] == ["held out: abstained 1 of 1", "first 1, abstained 1 of 2"]
+    assert set(bugs.names()) > bugs.HELD_OUT
+    readme = (bugs.BUGS / "README.md").read_text()
+    section = readme.partition("## Held out")[2].partition("## ")[0]
+    assert {row.split("`")[1] for row in section.split("\n") if row.startswith("| `")} == bugs.HELD_OUT
+
+
 @pytest.mark.whole
 def test_an_interrupt_leaves_no_process_and_no_directory(tmp_path: Path) -> None:
     env = {**os.environ, "TMPDIR": str(tmp_path), "PYTHONUNBUFFERED": "1"}
