@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 from dataclasses import dataclass, field
 
-from aftertrace.explain.cause import answers, calls, death, noticed, passing, suspects, swallowed
+from aftertrace.explain.cause import answers, calls, death, noticed, passing, suspects, swallowed, unawaited
 from aftertrace.explain.cause.blame import Verdict, judge
 from aftertrace.explain.cause.death import Death
 from aftertrace.explain.cause.failure import Failure, Failures
@@ -81,6 +81,7 @@ def _notice(tracer: Tracer, where: Site, company: Company, found: Inquiry) -> No
         found.verdict.status = "likely"
         found.verdict.doubts.append("that it is wrong is what the program said")
     reconsider(tracer.scene, where, found.verdict, company)
+    unawaited.reconsider(tracer, where, found.verdict)
     if found.verdict.status != "unknown":
         found.finding = None
     found.unknown += [one for one in found.verdict.unknown if one]
@@ -151,6 +152,7 @@ def _conclude(scene: Scene, tracer: Tracer, company: Company, found: Inquiry) ->
         return
     found.verdict = judge(tracer, where, last.exception)
     reconsider(scene, where, found.verdict, company)
+    unawaited.reconsider(tracer, where, found.verdict)
     found.unknown += [one for one in found.verdict.unknown if one]
 
 
