@@ -5,7 +5,18 @@ from __future__ import annotations
 import ast
 from dataclasses import dataclass, field
 
-from aftertrace.explain.cause import answers, calls, death, noticed, passing, suspects, swallowed, unawaited
+from aftertrace.explain.cause import (
+    again,
+    answers,
+    calls,
+    death,
+    narrow,
+    noticed,
+    passing,
+    suspects,
+    swallowed,
+    unawaited,
+)
 from aftertrace.explain.cause.blame import Verdict, judge
 from aftertrace.explain.cause.death import Death
 from aftertrace.explain.cause.failure import Failure, Failures
@@ -153,6 +164,8 @@ def _conclude(scene: Scene, tracer: Tracer, company: Company, found: Inquiry) ->
     found.verdict = judge(tracer, where, last.exception)
     reconsider(scene, where, found.verdict, company)
     unawaited.reconsider(tracer, where, found.verdict)
+    narrow.reconsider(scene, where, found.verdict, company)
+    again.reconsider(scene, where, found.verdict, company)
     found.unknown += [one for one in found.verdict.unknown if one]
 
 
