@@ -10,6 +10,7 @@ from aftertrace.explain.cause import (
     answers,
     calls,
     death,
+    diverged,
     narrow,
     noticed,
     passing,
@@ -162,10 +163,13 @@ def _conclude(scene: Scene, tracer: Tracer, company: Company, found: Inquiry) ->
         found.unknown.append(_no_site(scene, last))
         return
     found.verdict = judge(tracer, where, last.exception)
+    judged = found.verdict.origin
     reconsider(scene, where, found.verdict, company)
     unawaited.reconsider(tracer, where, found.verdict)
     narrow.reconsider(scene, where, found.verdict, company)
     again.reconsider(scene, where, found.verdict, company)
+    if found.verdict.origin is judged:
+        diverged.reconsider(scene, where, found.verdict, company)
     found.unknown += [one for one in found.verdict.unknown if one]
 
 
