@@ -23,6 +23,17 @@ def label(user, address):
     if is_new(user):
         return address["house"] + address["street"]
     return address["street"]
+MOST = {"A": 100}
+def tier(cents):
+    if cents > 500:
+        return "big"
+    return "small"
+def spend(name, cents):
+    kind = tier(cents)
+    most = MOST.get(name)
+    if most is not None and cents > most:
+        raise ValueError(f"{kind}: {cents} of {most}")
+    return cents
 FILMS = {"matt": 1, "rough": 2}
 PRESETS = {"small": {"paper": "matt"}, "big": {"paper": "rough"}}
 def settings(name, paper):
@@ -34,6 +45,8 @@ def handle(path, body):
     if path == "/label":
         address = for_label(body["by"], body["street"])
         return label(body["for"], address)
+    if path == "/spend":
+        return spend(body["name"], body["cents"])
     chosen = settings(body["preset"], body.get("paper"))
     return FILMS[chosen["paper"]] if body["film"] else 0
 """
@@ -91,3 +104,14 @@ def test_what_was_read_where_the_way_ends_was_another_in_all_of_them(program: Se
 def test_it_stays_unknown_without_healthy_requests(program: Services) -> None:
     program.request("app", "/film", film("small", "matt"))
     assert poisoned(program, []).why()["cause"]["status"] == "unknown"
+
+
+def test_a_call_that_gave_what_it_gave_healthy_requests_too_is_no_cause(program: Services) -> None:
+    good = [{"name": "A", "cents": 10 * number} for number in range(1, 6)]
+    found = requests(program, [{"name": "A", "cents": 900}], good, path="/spend").why()
+    assert found["cause"]["status"] == "unknown"
+    assert found["cause"]["says"] == "nothing sets it apart from healthy requests"
+    also = {one["source"]: one["says"] for one in found["also"]}
+    assert "most = MOST.get(name)" in also
+    assert also['return "big"'] == "the way went on here as in none of 5 healthy siblings"
+    assert "5 of 5 healthy siblings had the same most, and did not fail" in found["unknown"]

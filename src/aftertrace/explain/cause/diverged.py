@@ -15,8 +15,11 @@ from aftertrace.explain.cause import suspects
 from aftertrace.explain.cause.blame import Verdict
 from aftertrace.explain.cause.hops import End, Kind, Link, Origin
 from aftertrace.explain.cause.suspects import Site
+from aftertrace.explain.compared.contexts import Contexts
+from aftertrace.explain.compared.differ import contrast
 from aftertrace.explain.compared.digest import digest
 from aftertrace.explain.compared.likewise import Spot, visits
+from aftertrace.explain.compared.profile import RESULT, profile
 from aftertrace.explain.scene import texts
 from aftertrace.explain.scene.company import Company
 from aftertrace.explain.scene.scene import Point, Scene
@@ -51,11 +54,60 @@ def reconsider(scene: Scene, where: Site, verdict: Verdict, company: Company) ->
         return
     found = _decided(scene, verdict, siblings) or _read(scene, verdict, siblings)
     if found is None:
+        _give_up(scene, verdict, siblings)
+        if verdict.status == "unknown":
+            verdict.others += _first(scene, where, siblings)
         return
     before = [verdict.origin] if verdict.status == "likely" else []
     verdict.others = [one for one in (*before, *verdict.others) if not _same(one.made, found.made)]
     verdict.status, verdict.origin, verdict.says, verdict.unknown = "likely", found, found.end.says, []
     verdict.doubts = ["that the failure follows from it is what healthy siblings suggest"]
+
+
+def _give_up(scene: Scene, verdict: Verdict, siblings: Sequence[Scene]) -> None:
+    """A call that is not recorded gave the value, and nothing says that it should have been another one: no cause."""
+    origin = verdict.origin
+    if verdict.status != "likely" or origin is None or origin.end.kind is not Kind.OPAQUE:
+        return
+    shared = 0
+    if origin.made.value is not None and digest(origin.made.value) is not None:
+        own, node = digest(origin.made.value), _parsed(origin.made.name)
+        spot = Spot.of(scene, origin.made.frame, origin.made.line)
+        found = [visits(one, spot).values(node, after=True) for one in siblings] if node is not None else []
+        shared = sum(any(digest(value) == own for value in values) for values in found)
+        if not shared:
+            return
+    had = f"{shared} of {len(siblings)} healthy siblings had the same {origin.made.name}, and did not fail"
+    verdict.status, verdict.says, verdict.doubts = "unknown", "nothing sets it apart from healthy requests", []
+    verdict.others.insert(0, origin)
+    verdict.unknown += [had if shared else f"whether {origin.made.name} was wrong: what it held was not captured whole"]
+
+
+def _first(scene: Scene, where: Site, siblings: Sequence[Scene]) -> Iterator[Origin]:
+    """The earliest branch, or result of a call, that none of them had, before the failing line itself."""
+    contexts = Contexts()
+    found = contrast(contexts, profile(scene, contexts), [], [profile(one, contexts) for one in siblings])
+    before = [one for one in found.differences if one.divides and not one.weak and one.index < where.point.step]
+    for one in sorted(before, key=lambda one: one.index):
+        step = scene.step(one.index)
+        frame = scene.execution.frame(step)
+        is_result = one.held is not None and one.held.place.name.startswith(RESULT)
+        if frame is None or not (one.fact.kind == "branch" or is_result):
+            continue
+        what = f"{frame.code.name}() gave what it gave" if is_result else "the way went on here as"
+        says = f"{what} in none of {one.healthy.of} healthy siblings"
+        value = one.held.value if one.held is not None else None
+        link = Link(frame, step.line, step.index, "", value, says, ran=step.index)
+        start = Link(where.point.frame, where.line, where.raised, "", None, ran=where.point.step)
+        yield Origin([start, link], End(Kind.COMPUTED, says), where.point, value)
+        return
+
+
+def _parsed(name: str) -> ast.expr | None:
+    try:
+        return ast.parse(name, mode="eval").body
+    except (SyntaxError, ValueError):
+        return None
 
 
 def _hollow(verdict: Verdict) -> bool:
@@ -171,11 +223,8 @@ def _read(scene: Scene, verdict: Verdict, siblings: Sequence[Scene]) -> Origin |
     if origin is None or verdict.status != "unknown" or len(origin.links) < 2:  # the failing line itself
         return None
     made = origin.made
-    try:
-        node = ast.parse(made.name, mode="eval").body
-    except (SyntaxError, ValueError):
-        return None
-    if made.value is None:
+    node = _parsed(made.name)
+    if node is None or made.value is None:
         return None
     told = _apart(scene, _Decider(made.frame, made.line, node, made.value, origin.point, ()), siblings)
     if not told:

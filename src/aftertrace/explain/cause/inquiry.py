@@ -92,8 +92,11 @@ def _notice(tracer: Tracer, where: Site, company: Company, found: Inquiry) -> No
     if found.verdict.status == "verified":
         found.verdict.status = "likely"
         found.verdict.doubts.append("that it is wrong is what the program said")
+    judged = found.verdict.origin
     reconsider(tracer.scene, where, found.verdict, company)
     unawaited.reconsider(tracer, where, found.verdict)
+    if found.verdict.origin is judged:
+        diverged.reconsider(tracer.scene, where, found.verdict, company)
     if found.verdict.status != "unknown":
         found.finding = None
     found.unknown += [one for one in found.verdict.unknown if one]
