@@ -7,6 +7,9 @@ from typing import Any
 
 import pytest
 
+from aftertrace.show import why as shown
+from aftertrace.show.console import Console
+
 from ..reconstruct.services import Services, running
 from .compared import Requests, requests
 
@@ -115,3 +118,7 @@ def test_a_call_that_gave_what_it_gave_healthy_requests_too_is_no_cause(program:
     assert "most = MOST.get(name)" in also
     assert also['return "big"'] == "the way went on here as in none of 5 healthy siblings"
     assert "5 of 5 healthy siblings had the same most, and did not fail" in found["unknown"]
+    lines = shown.render(found, Console(160)).split("\n")
+    at = next(number for number, line in enumerate(lines) if "CAUSE (unknown)" in line)
+    assert "look at app" in lines[at + 1]
+    assert "the way went on here as in none of 5" in lines[at + 2]

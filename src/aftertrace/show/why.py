@@ -101,6 +101,7 @@ def _cause(answer: Part, console: Console) -> Iterator[str]:
     title = console.paint(f"CAUSE ({cause['status']})", _COLOURS.get(cause["status"], ""), bold=True)
     if cause["status"] == "unknown":
         yield title + (f"  {tidy(cause['says'])}" if cause["says"] else "")
+        yield from _also(answer, console, "look at")
         return
     function = tidy(cause["function"]).rpartition(".")[2]
     yield f"{title}  {console.name(tidy(cause['service']))}  {place(cause['path'], cause['line'])}  {function}"
@@ -111,8 +112,13 @@ def _cause(answer: Part, console: Console) -> Iterator[str]:
     yield "   " + clip("; ".join(one for one in said if one), console.width - 3)
     for proof in [one for one in answer["evidence"] if one["kind"] != "same-value"][:_MOST_EVIDENCE]:
         yield "   " + console.dim(clip(proof["says"], console.width - 3))
+    yield from _also(answer, console, "or")
+
+
+def _also(answer: Part, console: Console, word: str) -> Iterator[str]:
     for other in answer["also"][:2]:
-        text = f"or {other['service']} {place(other['path'], other['line'])}   {other['source']}   {_named(other)}"
+        where = f"{word} {other['service']} {place(other['path'], other['line'])}   {other['source']}"
+        text = f"{where}   {_named(other) or tidy(other['says'])}"
         yield "   " + console.doubt(clip(text, console.width - 3))
 
 

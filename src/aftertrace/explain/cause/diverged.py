@@ -54,9 +54,9 @@ def reconsider(scene: Scene, where: Site, verdict: Verdict, company: Company) ->
         return
     found = _decided(scene, verdict, siblings) or _read(scene, verdict, siblings)
     if found is None:
-        _give_up(scene, verdict, siblings)
+        given_up = _give_up(scene, verdict, siblings)
         if verdict.status == "unknown":
-            verdict.others += _first(scene, where, siblings)
+            verdict.others[given_up:given_up] = _first(scene, where, siblings)
         return
     before = [verdict.origin] if verdict.status == "likely" else []
     verdict.others = [one for one in (*before, *verdict.others) if not _same(one.made, found.made)]
@@ -64,11 +64,12 @@ def reconsider(scene: Scene, where: Site, verdict: Verdict, company: Company) ->
     verdict.doubts = ["that the failure follows from it is what healthy siblings suggest"]
 
 
-def _give_up(scene: Scene, verdict: Verdict, siblings: Sequence[Scene]) -> None:
-    """A call that is not recorded gave the value, and nothing says that it should have been another one: no cause."""
+def _give_up(scene: Scene, verdict: Verdict, siblings: Sequence[Scene]) -> bool:
+    """A call that is not recorded gave the value, and nothing says that it should have been another one: it is named
+    beside an unknown cause. False: it is no such call."""
     origin = verdict.origin
     if verdict.status != "likely" or origin is None or origin.end.kind is not Kind.OPAQUE:
-        return
+        return False
     shared = 0
     if origin.made.value is not None and digest(origin.made.value) is not None:
         own, node = digest(origin.made.value), _parsed(origin.made.name)
@@ -76,11 +77,12 @@ def _give_up(scene: Scene, verdict: Verdict, siblings: Sequence[Scene]) -> None:
         found = [visits(one, spot).values(node, after=True) for one in siblings] if node is not None else []
         shared = sum(any(digest(value) == own for value in values) for values in found)
         if not shared:
-            return
+            return False
     had = f"{shared} of {len(siblings)} healthy siblings had the same {origin.made.name}, and did not fail"
     verdict.status, verdict.says, verdict.doubts = "unknown", "nothing sets it apart from healthy requests", []
     verdict.others.insert(0, origin)
     verdict.unknown += [had if shared else f"whether {origin.made.name} was wrong: what it held was not captured whole"]
+    return True
 
 
 def _first(scene: Scene, where: Site, siblings: Sequence[Scene]) -> Iterator[Origin]:
