@@ -38,7 +38,7 @@ def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
 def play(stage: Stage, shop: Shop, fault: int) -> None:
     known = {row["trace_id"] for row in stage.kept()}
     shop.traffic("fault", str(fault))
-    stage.wait_kept(known, shop.variant.truths[fault])
+    assert stage.wait_kept(known, [shop.variant.truths[fault]])
 
 
 def find(stage: Stage, query: str) -> dict[str, Any]:

@@ -53,4 +53,4 @@ def test_ports_that_somebody_took_meanwhile(tmp_path: Path, monkeypatch: pytest.
         with Stage.open(tmp_path) as opened:
             opened.up()
             assert opened.kept() == []
-    assert len(looks) == 2
+    assert len(looks) >= 2

@@ -228,19 +228,28 @@ class Telling:
             yield "no other exception in the request"
         if self.found.finding is not None:
             yield from self.found.finding.ruled_out
-        told = {link.step for link in self.found.finding.links} if self.found.finding is not None else set()
-        for step in [one for one in others if one.index not in told][:3]:
-            name = short_type(step.value.type) if step.value is not None else "an exception"
-            yield f"{name} in {self._where(step)}: handled, not on this way"
+        if self._certainty() == "verified":
+            yield from (f"{one}: not on this way" for one in self._beside())
         for entry in self.found.also_failed:
             span = self.execution.spans.get(entry)
             yield f"{span.service if span else 'another part'} failed too, by itself"
+        if not self.execution.gaps and self.found.failures and whole:
+            yield "nothing lost in the recording"
+
+    def _certainty(self) -> str:
+        return self.found.finding.status if self.found.finding is not None else self.found.verdict.status
+
+    def _beside(self) -> Iterator[str]:
+        """Handled exceptions and ERROR logs that are no part of what was found: ruled out where that is proven."""
+        told = {link.step for link in self.found.finding.links} if self.found.finding is not None else set()
+        others = self.failures.others(self.found.failures)
+        for step in [one for one in others if one.index not in told][:3]:
+            name = short_type(step.value.type) if step.value is not None else "an exception"
+            yield f"{name} in {self._where(step)}, handled"
         errors = [one for one in self.execution.logs if one.severity >= _ERROR and not one.event_name]
         for log in self._unrelated(errors)[:3]:
             said = text.shorten(text.printable(f"{log.body!s}"), 40)
-            yield f"ERROR log of {log.resource.service} ({said}): not on this way"
-        if not self.execution.gaps and self.found.failures and whole:
-            yield "nothing lost in the recording"
+            yield f"ERROR log of {log.resource.service} ({said})"
 
     def _unrelated(self, errors: list[LogRecord]) -> list[LogRecord]:
         """Those that show neither the exception nor where it was raised."""
@@ -263,6 +272,7 @@ class Telling:
             yield from self.found.verdict.doubts
         recorded = {process.service for process in self.execution.processes}
         if cause["status"] != "verified":
+            yield from (f"what part this had: {one}" for one in self._beside())
             for service, one in self.shed.items():
                 if one["says"]:
                     yield f"{service}: {one['says']}"

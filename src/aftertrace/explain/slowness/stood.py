@@ -33,7 +33,7 @@ _WORDS = {
     "sleep": "slept",
     "pool": "waited for a connection",
     "wait": "waited",
-    "": "its own code, or a library's that it called, ran",
+    "": "its own code, or a library's that it called, ran or waited",
 }
 
 
