@@ -45,6 +45,11 @@ async def paid(body):
     if not allowed:
         return 0
     return await enter(body)
+async def compared(body):
+    left = allows(body["name"], body["cents"])
+    if left is None:
+        return 0
+    return await enter(body)
 async def guard(body):
     allowed = allows(body["name"], body["cents"])
     if not allowed:
@@ -68,7 +73,7 @@ async def many(body):
         return 0
     return 10 // body["count"]
 def handle(path, body):
-    ways = (taken, blocked, paid, guarded, awaited, in_a_task, many)
+    ways = (taken, blocked, paid, compared, guarded, awaited, in_a_task, many)
     return asyncio.run(next(one for one in ways if one.__name__ == path[1:])(body))
 """
 
@@ -107,6 +112,12 @@ def test_a_branch_before_is_likely_and_the_value_of_the_failing_line_stays_named
     assert f"line {line_of('if not allowed:')} tests it" in cause["says"]
     assert line_of('most = MOST.get(body["name"])') in {one["line"] for one in found["also"]}
     assert found["chain"][0]["source"] == "if not allowed:"
+
+
+def test_one_that_was_compared_is_not_said_to_be_true(program: Services) -> None:
+    cause = said(program, "/compared", {"name": "A", "cents": 900})["cause"]
+    assert (cause["status"], cause["name"]) == ("likely", "left")
+    assert cause["says"].endswith(f"line {line_of('if left is None:')} compares it, and not what it would have given")
 
 
 def test_of_a_call_that_had_ended_it_is_named_beside_the_cause(program: Services) -> None:

@@ -157,10 +157,11 @@ def _branch(scene: Scene, frame: Frame, binding: Binding, until: int) -> _Tested
         made = Link(frame, binding.line, binding.written_at, binding.name, binding.value, ran=ran)
         begun = scene.ran(frame, binding.line, binding.written_at)
         made = replace(made, ran=begun if begun is not None else -1)
-        test = Link(
-            frame, statement.lineno, ran, binding.name, binding.value, "tested, and true whatever it is", ran=ran
-        )
-        said = f"line {statement.lineno} tests it, and it is true whatever it would have given"
+        compared = any(isinstance(one, ast.Compare) for one in text.above(name))
+        how = "compares it, and not" if compared else "tests it, and it is true whatever"
+        says = "compared, and not what it would have given" if compared else "tested, and true whatever it is"
+        test = Link(frame, statement.lineno, ran, binding.name, binding.value, says, ran=ran)
+        said = f"line {statement.lineno} {how} {'what ' if compared else ''}it would have given"
         point = Point(frame, given.source, made.ran if made.ran >= 0 else binding.written_at, binding.written_at)
         return _Tested(made, test, point, binding.value, said, (True, 0))
     return None
