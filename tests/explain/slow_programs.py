@@ -430,7 +430,7 @@ def handle(path, body):
         doubt="may have been stopped there",
         alone="likely",
         made_by="code",
-        what="ran here",
+        what="ran or waited here",
     ),
 }
 
