@@ -245,12 +245,12 @@ def spooled(directory: Path) -> list[tuple[str, str, bytes]]:
 
 def unpacked(requests: list[tuple[str, str, bytes]]) -> dict[str, bytes]:
     """All bytes of some requests, nothing compressed: traces, logs (without bodies in bytes), recordings, sources."""
-    found = {"traces": b"", "logs": b"", "recordings": b"", "sources": b""}
+    found = {"traces": b"", "logs": b"", "recordings": b"", "sources": b"", "fleet": b""}
     pieces: dict[str, dict[int, bytes]] = {}
     for path, encoding, body in requests:
         plain = gzip.decompress(body) if encoding == "gzip" else body
-        if path == "/v1/traces":
-            found["traces"] += plain
+        if path != "/v1/logs":
+            found["fleet" if path.endswith("/fleet") else "traces"] += plain
             continue
         asked = ExportLogsServiceRequest.FromString(plain)
         for record in (one for r in asked.resource_logs for scope in r.scope_logs for one in scope.log_records):
