@@ -71,6 +71,17 @@ def damaged(draw, records):
     return bytes(data[: draw(st.integers(0, len(data)))]) if draw(st.booleans()) else bytes(data)
 
 
+@pytest.mark.parametrize("value", [0x01, 0x80])
+def test_no_single_byte_lets_a_secret_out(slices, value):
+    """A record that becomes a SEGMENT, a count or length that moves all that follows, at each place."""
+    records = next(records for _, trace, records in slices if trace and all(secret in records for secret in SECRETS))
+    for at in range(len(records)):
+        spoilt = records[:at] + bytes([value]) + records[at + 1 :]
+        clean = _clean(spoilt, set())
+        whole = {secret for secret in SECRETS if secret in spoilt}
+        assert not {secret for secret in whole if secret in clean}, at
+
+
 @settings(max_examples=400, deadline=None, suppress_health_check=list(HealthCheck))
 @given(st.data())
 def test_no_damage_lets_a_secret_out_or_stops_the_agent(slices, data):

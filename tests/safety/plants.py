@@ -151,9 +151,9 @@ line.recv(4096)
 handover.send(line, handover.SourceFile(program, Path(program).read_bytes()))
 
 def log(message, *args):
-    _native.log(9, "app", message, args, "app.py", 1, "case", None)
+    _native.log(9, "app password=hunter2logger", message, args, "app.py", 1, "case", None)
 
-span = _native.Span("serve", 2)
+span = _native.Span("serve", 2, scope="password=hunter2scope")
 token = _native.attach(span)
 try:
     serve(notes, int(card), log, _native.Span)

@@ -220,11 +220,13 @@ def _clean_span(span: Span) -> Span:
         attributes=redact.attributes(span.attributes),
         events=tuple(SpanEvent(e.time_ns, redact.text(e.name), redact.attributes(e.attributes)) for e in span.events),
         links=tuple(SpanLink(o.trace_id, o.span_id, redact.attributes(o.attributes)) for o in span.links),
+        scope=redact.text(span.scope),
     )
 
 
 def _clean_log(log: LogRecord) -> LogRecord:
-    return replace(log, body=redact.attribute(log.body), attributes=redact.attributes(log.attributes))
+    body, attributes = redact.attribute(log.body), redact.attributes(log.attributes)
+    return replace(log, body=body, attributes=attributes, scope=redact.text(log.scope))
 
 
 # -- records and requests

@@ -124,9 +124,6 @@ def _silent(changes: Iterable[LevelChange], first: int, last: int) -> dict[int, 
     return silent
 
 
-_SEGMENT = 64  # bytes that one has at most; in a longer one something else is hidden
-
-
 def _clean(records: bytes, codes: set[int]) -> bytes:
     """The slice without secrets; adds the codes that it names. Only a record that may hold one is decoded."""
     out: list[bytes] = []
@@ -135,7 +132,9 @@ def _clean(records: bytes, codes: set[int]) -> bytes:
         code = walk.code_of(kind, records, start)
         if code:
             codes.add(code)
-        elif kind == Kind.SEGMENT and end - start <= _SEGMENT:
+        elif kind == Kind.SEGMENT and start:  # a slice begins with its only one: this is what was damaged
+            out.append(records[done:start])
+            done = end
             continue
         if redact.suspicious(records, start, end):
             out += (records[done:start], redact.record(records[start:end]))

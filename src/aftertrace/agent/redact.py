@@ -77,7 +77,8 @@ def _scalar(captured: Value) -> Value:
 
 # -- records
 
-_TEXTS = ("name", "description", "reason", "detail")  # fields of records that hold a program's text
+# Fields that hold a text of the program's.
+_TEXTS = ("name", "description", "reason", "detail", "scope", "logger", "file", "function")
 
 
 def record(data: bytes) -> bytes:
